@@ -6,7 +6,7 @@ import hashlib
 
 
 class SeededEntropy:
-    """The same octets for the same seed (SHA-256 in counter mode). Never for production: it is predictable."""
+    """The same octets for the same seed (SHA-256 in counter mode). Never for production: predictable."""
 
     def __init__(self, seed: int | str = 0) -> None:
         self._seed = str(seed).encode()
