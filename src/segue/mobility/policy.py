@@ -1,0 +1,79 @@
+"""Whether to move, where to, and how. Facts in, decision out; acting is elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from segue.mobility.movement import Better, Lost, Movement, Steady, Thresholds, Weak
+from segue.mobility.observation import Attachment
+
+
+class Kind(Enum):
+    """How a move is made (thesis section 2.3.2)."""
+
+    HARD = "hard"  # break before make: the old attachment is gone
+    SOFT = "soft"  # make before break: the old one works until the new one is proven
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """What the user wants of moves.
+
+    `dwell`: seconds that something better must last before a call goes there by choice; `rest`: seconds after
+    a chosen move in which no other is chosen (a forced one is never delayed).
+    """
+
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    dwell: float = 0.1
+    rest: float = 2.0
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Go to `target`."""
+
+    target: Attachment
+    kind: Kind
+    reason: str
+
+
+class Policy:
+    """Turns movements into decisions; remembers only what hysteresis needs."""
+
+    def __init__(self, preferences: Preferences = Preferences()) -> None:
+        self.preferences = preferences
+        self._better: tuple[Attachment, float] | None = None  # what is better, and since when
+        self._rest_until = 0.0
+
+    def decide(self, movement: Movement, now: float) -> Decision | None:
+        """The move that `movement` calls for now, or None."""
+        if not isinstance(movement, Better):
+            self._better = None
+        if isinstance(movement, Steady):
+            return None
+        if isinstance(movement, Lost):
+            return Decision(movement.others[0], Kind.HARD, "lost") if movement.others else None
+        if now < self._rest_until:
+            return None
+        if isinstance(movement, Weak):
+            return self._choose(movement.others[0], f"signal {movement.signal_dbm:.0f} dBm", now)
+        return self._consider(movement.candidate, now)
+
+    def deadline(self) -> float | None:
+        """When a decision put off is due."""
+        if self._better is None:
+            return None
+        return max(self._better[1] + self.preferences.dwell, self._rest_until)
+
+    def _consider(self, candidate: Attachment, now: float) -> Decision | None:
+        if self._better is None or self._better[0] != candidate:
+            self._better = (candidate, now)
+        if now < self._better[1] + self.preferences.dwell:
+            return None
+        return self._choose(candidate, "preferred network", now)
+
+    def _choose(self, target: Attachment, reason: str, now: float) -> Decision:
+        self._better = None
+        self._rest_until = now + self.preferences.rest
+        return Decision(target, Kind.SOFT, reason)
