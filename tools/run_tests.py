@@ -1,0 +1,105 @@
+"""Runs the tests: `make test` without arguments, `make test-peers` with --peers.
+
+What needs other phones or servers is marked `peers`; without them it is listed as not run, with the reason.
+With SEGUE_REQUIRE_ALL=1 anything that was not run is a failure (continuous integration).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PEERS = {
+    "baresip": "baresip-core",
+    "linphonec": "linphone-cli",
+    "kamailio": "kamailio kamailio-tls-modules",
+    "sipp": "sip-tester",
+    "tshark": "tshark",
+    "openssl": "openssl",
+}
+FAST = ["tests/unit", "tests/scenario", "tests/shell", "tests/fuzz", "tests/architecture"]
+NAMESPACES = ["tests/lab"]
+INTEROP = ["tests/interop"]
+
+
+def pytest(paths: list[str], *options: str) -> int:
+    """One pytest run over those of `paths` that exist; 0 when all passed or there was nothing to run."""
+    there = [path for path in paths if (ROOT / path).exists()]
+    if not there:
+        return 0
+    code = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *options, *there], cwd=ROOT, check=False
+    ).returncode
+    return 0 if code == 5 else code  # 5: nothing collected under this selection
+
+
+def missing_peers() -> dict[str, str]:
+    """Programs that the interop tests need and this machine lacks, with their Debian packages."""
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    return {
+        program: package for program, package in PEERS.items() if shutil.which(program, path=path) is None
+    }
+
+
+def install(packages: list[str]) -> None:
+    """apt-get install without starting any service (policy-rc.d says no while we install)."""
+    print("installing from Debian:", *packages, flush=True)
+    policy = Path("/usr/sbin/policy-rc.d")
+    ours = not policy.exists()
+    if ours:
+        policy.write_text("#!/bin/sh\nexit 101\n")
+        policy.chmod(0o755)
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    with tempfile.TemporaryFile() as log:
+        try:
+            for command in (
+                ["apt-get", "update"],
+                ["apt-get", "install", "-y", "--no-install-recommends", *packages],
+            ):
+                done = subprocess.run(
+                    command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                )
+                if done.returncode:
+                    log.seek(0)
+                    sys.exit(f"{' '.join(command)} failed:\n{log.read().decode()[-2000:]}")
+        finally:
+            if ours:
+                policy.unlink()
+
+
+def run_fast() -> int:
+    failed = pytest(FAST, "-n", "2", "-m", "not peers")
+    return pytest(NAMESPACES, "-m", "not peers") or failed
+
+
+def run_peers() -> int:
+    missing = missing_peers()
+    if missing and os.geteuid() == 0:
+        install(sorted({name for packages in missing.values() for name in packages.split()}))
+        missing = missing_peers()
+    if missing:
+        for program, package in missing.items():
+            print(f"not run: tests with {program}: install {package} as root, then make test-peers")
+        if os.environ.get("SEGUE_REQUIRE_ALL"):
+            return 1
+    return pytest(INTEROP + NAMESPACES, "-m", "peers")
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--peers", action="store_true", help="the tests with other phones and servers")
+    if arguments.parse_args().peers:
+        return run_peers()
+    code = run_fast()
+    print("not run here: tests/interop and the lab tests with other phones (make test-peers, as root)")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
