@@ -1,0 +1,100 @@
+"""The paths of one call's media: which one we send on, which ones we listen on.
+
+A path is a local port and the peer's address. What the peer signalled, under the protection of signalling,
+says where we send; packets never do, however well they authenticate (design decision 2, CVE-2025-53399).
+Authenticated media is played whichever address it came from, so that a peer who has moved is heard before
+its signalling arrives.
+
+The old local port stays open until media flows on the new one (decision 6). Paths that are proven without
+signalling (ICE) enter here too: `remote_moved` is called by whoever holds the proof.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from segue.base.address import Address, Path
+
+LINGER = 0.5  # seconds that the old port still listens after media flows on the new one: reordered packets
+
+
+class LocalPort(NamedTuple):
+    """Where media can arrive: an interface and our address on it."""
+
+    interface: str
+    address: Address
+
+
+class MediaPaths:
+    """Pure; the phone opens and closes the sockets behind the ports that are named here."""
+
+    def __init__(self, local: LocalPort) -> None:
+        self._ports: list[LocalPort] = [local]
+        self._sending: LocalPort = local
+        self._remote: Address | None = None
+        self._rtcp_remote: Address | None = None
+        self._flowing_since: dict[LocalPort, float] = {}
+        self._path: Path | None = None
+
+    @property
+    def active(self) -> Path | None:
+        """Where our media leaves, or None before the peer's address is known (or in another family)."""
+        return self._path
+
+    @property
+    def rtcp(self) -> Path | None:
+        """Where our RTCP leaves: the same path, unless the peer has no rtcp-mux (RFC 5761)."""
+        if self._path is None or self._rtcp_remote is None:
+            return None
+        return self._path._replace(remote=self._rtcp_remote)
+
+    @property
+    def ports(self) -> tuple[LocalPort, ...]:
+        """Everything we listen on, oldest first."""
+        return tuple(self._ports)
+
+    @property
+    def sending(self) -> LocalPort:
+        return self._sending
+
+    def listen_on(self, port: LocalPort) -> None:
+        """A new port can receive; sending stays where it is."""
+        if port not in self._ports:
+            self._ports.append(port)
+
+    def send_from(self, port: LocalPort) -> None:
+        """Our media leaves from `port` from the next packet on."""
+        self.listen_on(port)
+        self._sending = port
+        self._update()
+
+    def remote_moved(self, rtp: Address, rtcp: Address) -> None:
+        """The peer is reached at these addresses, as protected signalling or a proven check said."""
+        self._remote = rtp
+        self._rtcp_remote = rtcp
+        self._update()
+
+    def received(self, port: LocalPort, now: float) -> None:
+        """Authenticated media arrived on `port`."""
+        if port not in self._flowing_since:
+            self._flowing_since[port] = now
+
+    def restart_proof(self, port: LocalPort) -> None:
+        """Forget that media ever flowed on `port`: a move begins, and only what comes after it counts."""
+        self._flowing_since.pop(port, None)
+
+    def released(self, now: float) -> list[LocalPort]:
+        """Ports that are not needed any more; each is returned once and is no longer listened on."""
+        since = self._flowing_since.get(self._sending)
+        if since is None or now < since + LINGER or len(self._ports) == 1:
+            return []
+        old = [port for port in self._ports if port != self._sending]
+        self._ports = [self._sending]
+        for port in old:
+            self._flowing_since.pop(port, None)
+        return old
+
+    def _update(self) -> None:
+        port, remote = self._sending, self._remote
+        reachable = remote is not None and remote.family == port.address.family
+        self._path = Path(port.interface, port.address, remote) if remote and reachable else None
