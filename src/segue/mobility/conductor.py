@@ -49,7 +49,7 @@ class Conductor:
         self.policy = policy
         self.active: Attachment | None = None
         self._under_way: Decision | None = None
-        self._said_offline = False
+        self._last: Attachment | None = None
         self._events: list[ConductorEvent] = []
         self._trace = trace
 
@@ -67,9 +67,8 @@ class Conductor:
         decision = self.policy.decide(movement, now)
         if decision is not None:
             self._begin(decision)
-        elif isinstance(movement, Lost) and self.active is not None and not self._said_offline:
-            self._said_offline = True
-            self._events.append(Offline(self.active))
+        elif isinstance(movement, Lost) and self.active is not None:
+            self._go_offline(self.active)
 
     def moved(self, now: float) -> None:
         """The move under way has ended well."""
@@ -94,6 +93,11 @@ class Conductor:
         events, self._events = self._events, []
         return events
 
+    def _go_offline(self, lost: Attachment) -> None:
+        """Whatever comes next is a move, be it back to the same address: servers and peer must hear of it."""
+        self._last, self.active, self._under_way = lost, None, None
+        self._events.append(Offline(lost))
+
     def _watch_origin(self, under_way: Decision) -> None:
         if under_way.kind is Kind.SOFT and self.active and not self.observation.holds(self.active):
             self._under_way = replace(under_way, kind=Kind.HARD)
@@ -103,6 +107,5 @@ class Conductor:
         self._trace.note(
             "mobility", "move", to=decision.target, kind=decision.kind.value, why=decision.reason
         )
-        self._events.append(MoveWanted(decision, self.active))
+        self._events.append(MoveWanted(decision, self.active or self._last))
         self._under_way = decision
-        self._said_offline = False

@@ -1,0 +1,200 @@
+"""From facts to moves: what a phone does when its networks change."""
+
+from segue.mobility.conductor import Conductor, MoveWanted, Offline, OriginLost
+from segue.mobility.observation import AddressFact, Fact, LinkFact, Observation, RouteFact, SignalFact
+from segue.mobility.policy import Kind, Policy
+
+OFFICE = "2001:db8:1::10"
+CAFE = "2001:db8:2::10"
+CELL = "2001:db8:3::10"
+
+
+def attach(interface: str, address: str, metric: int) -> list[Fact]:
+    family = 6 if ":" in address else 4
+    return [
+        LinkFact(interface, carrier=True),
+        AddressFact(interface, address, usable=True),
+        RouteFact(interface, family, "fe80::1", metric),
+    ]
+
+
+class Phone:
+    """A conductor and the moves it asked for."""
+
+    def __init__(self) -> None:
+        self.conductor = Conductor(Observation(), Policy())
+        self.now = 100.0
+        self.said: list[object] = []
+
+    def sees(self, *facts: Fact) -> None:
+        for fact in facts:
+            self.conductor.receive(fact, self.now)
+        self.conductor.settle(self.now)
+        self.said += self.conductor.events()
+
+    def waits(self, seconds: float) -> None:
+        end = self.now + seconds
+        while (due := self.conductor.deadline()) is not None and due <= end and due > self.now:
+            self.now = due
+            self.conductor.expire(self.now)
+            self.said += self.conductor.events()
+        self.now = end
+        self.conductor.expire(self.now)
+        self.said += self.conductor.events()
+
+    def move(self) -> tuple[str, Kind]:
+        """The one move that was asked for; it succeeds."""
+        wanted = [event for event in self.said if isinstance(event, MoveWanted)]
+        self.said = [event for event in self.said if not isinstance(event, MoveWanted)]
+        assert len(wanted) == 1, wanted
+        self.conductor.moved(self.now)
+        self.said += self.conductor.events()
+        return wanted[0].decision.target.address, wanted[0].decision.kind
+
+
+def at_the_office() -> Phone:
+    phone = Phone()
+    phone.sees(*attach("wlan0", OFFICE, 100))
+    assert phone.move()[0] == OFFICE
+    return phone
+
+
+def test_a_lost_carrier_moves_the_call_at_once_though_address_and_route_stay() -> None:
+    phone = at_the_office()
+    phone.sees(*attach("wwan0", CELL, 200))
+    phone.said.clear()
+    phone.sees(LinkFact("wlan0", carrier=False))
+    assert phone.move() == (CELL, Kind.HARD)
+
+
+def test_a_removed_address_and_a_vanished_interface_are_losses_too() -> None:
+    for fact in (
+        AddressFact("wlan0", OFFICE, usable=True, present=False),
+        LinkFact("wlan0", carrier=False, present=False),
+    ):
+        phone = at_the_office()
+        phone.sees(*attach("wwan0", CELL, 200))
+        phone.sees(fact)
+        assert phone.move() == (CELL, Kind.HARD)
+
+
+def test_with_nothing_left_the_user_is_told_once_and_the_call_waits() -> None:
+    phone = at_the_office()
+    phone.sees(LinkFact("wlan0", carrier=False))
+    phone.sees(LinkFact("eth0", carrier=False))
+    assert [type(event) for event in phone.said] == [Offline]
+    phone.said.clear()
+    phone.sees(*attach("wwan0", CELL, 200))
+    assert phone.move() == (CELL, Kind.HARD)
+
+
+def test_a_preferred_network_is_taken_softly_once_it_has_lasted() -> None:
+    phone = Phone()
+    phone.sees(*attach("wwan0", CELL, 200))
+    phone.move()
+    phone.sees(*attach("wlan0", CAFE, 100))
+    assert not phone.said
+    phone.waits(0.2)
+    assert phone.move() == (CAFE, Kind.SOFT)
+
+
+def test_a_less_preferred_network_is_left_alone() -> None:
+    phone = at_the_office()
+    phone.sees(*attach("wwan0", CELL, 200))
+    phone.waits(10)
+    assert not phone.said
+
+
+def test_a_weak_signal_moves_softly_before_the_network_is_lost() -> None:
+    phone = at_the_office()
+    phone.sees(*attach("wwan0", CELL, 200))
+    phone.sees(SignalFact("wlan0", -72.0))
+    assert not phone.said
+    phone.sees(SignalFact("wlan0", -78.0))
+    assert phone.move() == (CELL, Kind.SOFT)
+
+
+def test_a_flapping_signal_does_not_make_the_call_flap() -> None:
+    phone = at_the_office()
+    phone.sees(*attach("wwan0", CELL, 200))
+    moves = 0
+    for step in range(100):  # ten seconds of a signal that swings around the edge
+        phone.now += 0.1
+        phone.sees(SignalFact("wlan0", -76.0 if step % 2 else -69.0))
+        if any(isinstance(event, MoveWanted) for event in phone.said):
+            phone.move()
+            moves += 1
+    assert 1 <= moves <= 6
+
+
+def test_events_during_a_soft_move_wait_and_a_loss_does_not() -> None:
+    phone = at_the_office()
+    phone.sees(*attach("wwan0", CELL, 200))
+    phone.sees(SignalFact("wlan0", -78.0))
+    phone.sees(*attach("eth0", "2001:db8:4::10", 10))
+    phone.waits(5)
+    assert len([event for event in phone.said if isinstance(event, MoveWanted)]) == 1
+    phone.sees(LinkFact("wwan0", carrier=False))
+    last = phone.said[-1]
+    assert isinstance(last, MoveWanted)
+    assert last.decision.target.interface == "eth0"
+
+
+def test_a_soft_move_whose_origin_fails_becomes_hard() -> None:
+    phone = at_the_office()
+    phone.sees(*attach("wwan0", CELL, 200))
+    phone.sees(SignalFact("wlan0", -78.0))
+    phone.sees(LinkFact("wlan0", carrier=False))
+    phone.sees(SignalFact("wwan0", -60.0))
+    assert [type(event) for event in phone.said] == [MoveWanted, OriginLost]
+
+
+def test_a_failed_soft_move_leaves_the_call_where_it_was() -> None:
+    phone = at_the_office()
+    phone.sees(*attach("wwan0", CELL, 200))
+    phone.sees(SignalFact("wlan0", -78.0))
+    phone.conductor.move_failed(phone.now)
+    assert phone.conductor.active is not None
+    assert phone.conductor.active.address == OFFICE
+
+
+def test_the_old_address_is_not_trusted_on_a_carrier_that_came_back() -> None:
+    phone = at_the_office()
+    phone.sees(LinkFact("wlan0", carrier=False))
+    phone.sees(LinkFact("wlan0", carrier=True))
+    phone.waits(0.2)
+    assert not [event for event in phone.said if isinstance(event, MoveWanted)]
+    phone.sees(AddressFact("wlan0", CAFE, usable=True))
+    assert phone.move() == (CAFE, Kind.HARD)
+
+
+def test_a_cable_plugged_back_in_works_again_without_a_word_from_the_kernel() -> None:
+    phone = at_the_office()
+    phone.sees(LinkFact("wlan0", carrier=False))
+    phone.sees(LinkFact("wlan0", carrier=True))
+    phone.waits(1.1)
+    assert phone.move() == (OFFICE, Kind.HARD)
+
+
+def test_a_tentative_address_waits_and_link_local_ones_never_count() -> None:
+    phone = Phone()
+    phone.sees(LinkFact("wlan0", carrier=True), RouteFact("wlan0", 6, "fe80::1", 100))
+    phone.sees(AddressFact("wlan0", "fe80::10", usable=True), AddressFact("wlan0", OFFICE, usable=False))
+    assert not phone.said
+    phone.sees(AddressFact("wlan0", OFFICE, usable=True))
+    assert phone.move()[0] == OFFICE
+
+
+def test_ten_moves_in_a_row() -> None:
+    phone = at_the_office()
+    for number in range(10):
+        address = f"2001:db8:{number + 10:x}::10"
+        phone.sees(LinkFact("wlan0", carrier=False))
+        phone.sees(LinkFact("wlan0", carrier=True), AddressFact("wlan0", address, usable=True))
+        assert phone.move() == (address, Kind.HARD)
+
+
+def test_a_move_between_families() -> None:
+    phone = at_the_office()
+    phone.sees(LinkFact("wlan0", carrier=False), *attach("wwan0", "192.0.2.10", 200))
+    assert phone.move() == ("192.0.2.10", Kind.HARD)
