@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from segue.base.errors import LocalError
-from segue.base.keying import Suite
 from segue.base.secret import Secret
+from segue.call.config import MediaConfig
 from segue.mobility.policy import Preferences
 
 TRANSPORTS = ("tls", "tcp", "udp")
-CODECS = ("PCMU", "PCMA", "G722", "opus")
-KEYINGS = ("sdes", "none")
 
 
 @dataclass(frozen=True)
@@ -57,38 +55,22 @@ class Account:
 
 
 @dataclass(frozen=True)
-class Media:
-    """How calls sound and how they are protected.
+class Sound:
+    """Where speech comes from and goes to, as `devices.open_source` and `open_sink` read it, and how long a
+    call that is not held may hear nothing before it ends (`silence_limit`, seconds)."""
 
-    `codecs` and `suites` in order of preference. `audio_in` and `audio_out` as `devices.open_source` and
-    `open_sink` read them; `local_port` 0: any. `silence_limit` is how many seconds without any media end a
-    call that is not held.
-    """
-
-    keying: str = "sdes"
-    suites: tuple[Suite, ...] = (
-        Suite.AEAD_AES_256_GCM,
-        Suite.AEAD_AES_128_GCM,
-        Suite.AES_256_CM_HMAC_SHA1_80,
-        Suite.AES_CM_128_HMAC_SHA1_80,
-        Suite.AES_CM_128_HMAC_SHA1_32,
-    )
-    codecs: tuple[str, ...] = ("opus", "G722", "PCMA", "PCMU")
     audio_in: str = "device"
     audio_out: str = "device"
-    local_port: int = 0
     silence_limit: float = 30.0
-    initial_sequence: int | None = None  # the lab only
-    keys_file: str = ""  # the lab only: where the first exchange's SRTP keys are written, mode 600
 
-    def __post_init__(self) -> None:
-        if self.keying not in KEYINGS:
-            raise LocalError(f"no key agreement {self.keying!r}", f"choose among {', '.join(KEYINGS)}")
-        unknown = [codec for codec in self.codecs if codec not in CODECS]
-        if unknown or not self.codecs:
-            raise LocalError(f"no codec {', '.join(unknown) or 'given'}", f"choose among {', '.join(CODECS)}")
-        if not 0 <= self.local_port <= 65535:
-            raise LocalError(f"no port {self.local_port}", "choose one from 1024 to 65535, or 0 for any")
+
+@dataclass(frozen=True)
+class LabOptions:
+    """For measurements only: the first RTP sequence number, and a file (mode 600) that gets the SRTP keys of
+    the first exchange. `segue call` takes them inside the lab's namespaces and nowhere else."""
+
+    initial_sequence: int | None = None
+    keys_file: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,7 +91,16 @@ class Networks:
 
 @dataclass(frozen=True)
 class PhoneConfig:
+    """All of it. `local_port`: the first port for signalling without a server, and for media; 0: any."""
+
     account: Account
-    media: Media = field(default_factory=Media)
+    media: MediaConfig = field(default_factory=MediaConfig)
+    sound: Sound = field(default_factory=Sound)
     networks: Networks = field(default_factory=Networks)
+    local_port: int = 0
     user_agent: str = "Segue"
+    lab: LabOptions = field(default_factory=LabOptions)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.local_port <= 65535:
+            raise LocalError(f"no port {self.local_port}", "choose one from 1024 to 65535, or 0 for any")
