@@ -1,4 +1,4 @@
-"""Events as JSON objects: what `segue call --events` prints and what crosses to a program that uses `Phone`."""
+"""Events as JSON objects: as `segue call --events` prints them and `Phone` gets them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from segue.call.events import CallEvent
 
 
 def describe(event: CallEvent, wall: float) -> dict[str, Any]:
-    """`{"event": "move_begun", "time": unix seconds, …}`; nested dataclasses become objects, enums their text."""
+    """`{"event": "move_begun", "time": unix seconds, …}`; dataclasses become objects, enums text."""
     return {"event": _snake(type(event).__name__), "time": round(wall, 6), **_plain(event)}
 
 
