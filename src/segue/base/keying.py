@@ -42,6 +42,7 @@ class MasterKey(NamedTuple):
     key: Secret
     salt: Secret
     mki: bytes = b""
+    lifetime: int = 1 << 48  # packets it may protect; SRTCP never over 2**31 (RFC 3711 section 9.2)
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,10 @@ class Attribute(NamedTuple):
 
 @dataclass(frozen=True)
 class KeysReady:
+    """Send with `keys.local` from now on. What the peer sends under an earlier remote key is still accepted
+    for a while: it may be on its way, or he may not have heard of the exchange yet (RFC 4568 section
+    7.1.4)."""
+
     keys: SrtpKeys
 
 
@@ -116,10 +121,15 @@ class KeyAgreement(Protocol):
     profile: str
     """The transport profile an offer with it bears: "RTP/SAVP", "UDP/TLS/RTP/SAVP", "RTP/AVP"."""
 
-    def offer(self, now: float) -> list[Attribute]:
-        """Attributes for our offer; called again for each re-offer (a move keeps what there is)."""
+    def offer(self, now: float, moved: bool = False) -> list[Attribute]:
+        """Attributes for our offer; called again for each re-offer, which keeps what there is.
 
-    def receive_offer(self, attributes: list[Attribute], now: float) -> list[Attribute]:
+        `moved`: the peer has to take us for a new media endpoint, since our media address has changed and
+        it has not agreed to keep keys over a move, or since the peer itself was replaced. An agreement
+        whose keys are bound to that (RFC 4568 section 7.1.4) brings new ones.
+        """
+
+    def receive_offer(self, attributes: list[Attribute], now: float, moved: bool = False) -> list[Attribute]:
         """Take the peer's offer; returns the attributes of our answer. Raises RemoteError(488)."""
 
     def receive_answer(self, attributes: list[Attribute], now: float) -> None:
