@@ -63,7 +63,7 @@ def install(packages: list[str]) -> None:
                 ["apt-get", "install", "-y", "--no-install-recommends", *packages],
             ):
                 done = subprocess.run(
-                    command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                    command, check=False, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
                 )
                 if done.returncode:
                     log.seek(0)

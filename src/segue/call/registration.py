@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from segue.protocols.sip.message import Headers, Request, Response
-
 from segue.base.entropy import Entropy, fraction, token
 from segue.base.errors import RemoteError
 from segue.base.machine import earliest
 from segue.call.events import Registered, RegistrationFailed
 from segue.protocols.sip.flow import Flow
+from segue.protocols.sip.message import Headers, Request, Response
 from segue.protocols.sip.transaction_client import ClientTransaction
 
 Authorize = Callable[[Request, Response], bool]

@@ -1,0 +1,105 @@
+"""How late packets come, and what playout delay follows from it.
+
+The relative delay of a packet is its arrival time less its timestamp, less the smallest such difference of
+the last half to whole second (`base`). The target is the 0.95 quantile of the largest relative delay of each
+half second, old half seconds forgotten by a factor of 0.983: the rule of NetEQ (anchors: WebRTC's
+delay_manager), here in steps of 5 ms. Larger delays gain nothing for a conversation, smaller ones lose words
+(Markopoulou et al. 2003; Sun and Ifeachor 2006: the choice per path decides the quality of a call).
+"""
+
+from __future__ import annotations
+
+INTERVAL = 0.5  # seconds whose largest delay makes one entry
+QUANTILE = 0.95
+FORGET = 0.983
+START_WEIGHT = 2.0  # how much heavier the first entries are: a call learns its path within seconds
+STEP = 0.005  # seconds
+STEPS = 200  # the last one holds everything over 1 s
+
+SMALLEST_TARGET = 0.020
+LARGEST_TARGET = 0.500
+FIRST_TARGET = 0.040  # before anything was learnt
+
+
+class ArrivalDelay:
+    """Delays of one path; seconds throughout, independent of any codec's clock."""
+
+    __slots__ = (
+        "_entries",
+        "_floor",
+        "_floor_until",
+        "_high",
+        "_interval_end",
+        "_low",
+        "_weights",
+        "anchored_at",
+        "base",
+        "target",
+    )
+
+    def __init__(self) -> None:
+        self._weights = [0.0] * STEPS
+        self._entries = 0
+        self._floor = 0.0
+        self._floor_until = 0.0
+        self._high = 0.0
+        self.target = FIRST_TARGET
+        self.base = 0.0  # arrival time less timestamp of the fastest recent packet
+        self.anchored_at = 0.0  # when `base` was last set rather than followed
+        self.anchor(0.0, 0.0)
+
+    def anchor(self, delay: float, now: float) -> None:
+        """Measure from `delay` (arrival less timestamp) from now on: another path, or another time scale.
+
+        What was learnt of the jitter is kept, and so is the largest delay of this half second: if this was
+        no new path but a single burst, it counts.
+        """
+        self.base = self._low = delay
+        self._interval_end = now + INTERVAL
+        self.anchored_at = now
+
+    def observe(self, delay: float, now: float) -> None:
+        """A packet with this arrival time less timestamp came."""
+        relative = delay - self.base
+        self._high = max(self._high, relative)
+        if delay < self._low:
+            self._low = delay
+            if relative < 0.0:
+                self.base = delay
+        if now >= self._interval_end:
+            self._close_interval(now)
+
+    def expect(self, extra: float, now: float, duration: float) -> None:
+        """Have a target `extra` over what was learnt, for `duration`: a move is coming, or redundancy."""
+        floor = min(LARGEST_TARGET, self._learnt() + extra)
+        self._floor = max(floor, self._floor) if now < self._floor_until else floor
+        self._floor_until = max(self._floor_until, now + duration)
+        self.target = max(self.target, self._floor)
+
+    def _close_interval(self, now: float) -> None:
+        entries = self._entries = self._entries + 1
+        kept = min(FORGET, 1.0 - START_WEIGHT / (entries + 1.0))
+        weights = self._weights
+        for step, weight in enumerate(weights):
+            if weight:
+                weights[step] = weight * kept
+        weights[min(STEPS - 1, int(self._high / STEP))] += 1.0 - kept
+        if now >= self._floor_until:
+            self._floor = 0.0
+        self.target = max(self._learnt(), self._floor)
+        self.base = self._low
+        self._low = float("inf")
+        self._high = 0.0
+        self._interval_end = now + INTERVAL
+
+    def _learnt(self) -> float:
+        """The quantile's upper edge and one step to spare, within the bounds."""
+        if not self._entries:
+            return FIRST_TARGET
+        enough = QUANTILE * sum(self._weights)
+        step = 0
+        for step, weight in enumerate(self._weights):  # noqa: B007
+            enough -= weight
+            if enough <= 0.0:
+                break
+        return min(LARGEST_TARGET, max(SMALLEST_TARGET, (step + 2) * STEP))

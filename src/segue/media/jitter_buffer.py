@@ -1,0 +1,358 @@
+"""The adaptive jitter buffer: packets in by timestamp, one pull per tick of the packet clock.
+
+What a pull finds:
+- the packet at the playhead: its item;
+- nothing at all (STARVED): the playhead stands still, so that a packet which is merely late is played
+  whole, and the delay has then grown by itself: a step of delay costs its length in concealment, no word;
+- a hole with later packets behind it (LOST): the playhead goes on; a hole that was waited for already is
+  jumped over at once;
+- a pause of the talker (SILENCE): timestamps jump, sequence numbers do not (RFC 3551 section 4.1).
+
+How much delay is right is `arrival_delay`'s question; `surplus` tells the playout how far off we are, and
+the playout shortens or lengthens the sound until it is 0. A new path is a new anchor for `arrival_delay`,
+found by what it does: packets after starvation, or nothing but late ones. Where the codec repeats each
+packet in the next one (`lookahead`), the delay is longer by that while packets are lost.
+
+Items are opaque: payloads, or whatever the caller wants back. Memory is bounded by CAPACITY items.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+from typing import Any, NamedTuple
+
+from segue.media.arrival_delay import ArrivalDelay
+
+CAPACITY = 512  # packets: ten seconds at 20 ms
+LONGEST_PACKET = 0.2  # seconds; the longest that any phone is known to send
+EARLY = 0.3  # seconds that a packet may come before its time without a second one to confirm it
+LARGEST_DELAY = 1.0  # seconds behind the fastest packet at which the oldest sound is skipped
+JUMP = 1.0  # seconds beyond the largest delay at which timestamps must have been restarted
+CONFIRMING = 0.2  # seconds within which a second strange packet confirms the first
+LATE_RUN = 3  # new packets in a row that were all late: the stream is elsewhere now
+SOURCE_SILENT = 0.06  # seconds without the old source before another may take its place
+SOURCE_RUN = 3  # or this many packets in a row from the other
+
+SETTLING = 0.1  # seconds after a new anchor in which the delay is not judged
+
+LOOKAHEAD_TIME = 10.0  # seconds after a loss for which the delay allows for redundancy
+
+WINDOW = 64  # sequence numbers in which duplicates are known
+WINDOW_MASK = (1 << WINDOW) - 1
+
+
+class Missing(Enum):
+    """Why a pull has no packet."""
+
+    BUFFERING = "nothing was played yet"
+    LOST = "a packet did not come, later ones did"
+    STARVED = "no packet is there"
+    SILENCE = "the talker pauses"
+
+
+class _Packet(NamedTuple):
+    timestamp: int  # extended: does not wrap
+    ticks: int
+    sequence: int
+    item: Any
+
+
+class JitterBuffer:
+    """One stream's packets. Seconds are the `now` of the packet clock; ticks are RTP timestamp units."""
+
+    def __init__(self, clock_rate: int, largest_delay: float = LARGEST_DELAY) -> None:
+        self.arrival = ArrivalDelay()
+        self.largest_delay = largest_delay
+        self.patience = 0.0  # seconds to wait at a hole for a packet that is being sent again
+        self.lookahead = 0.0  # seconds by which redundancy in the next packet comes later than what was lost
+        self.ticks = 0  # duration of what the last pull gave or lacked
+        self.received = 0
+        self.duplicates = 0
+        self.late = 0  # came after their time
+        self.missing = 0  # were not there at their time, whether they came later or never
+        self.discarded = 0  # overflow, malformed, strays, and what a skip or a restart left behind
+        self.restarts = 0
+        self._source = 0
+        self._other = (0, 0)  # another source, and how many packets of ours had come then
+        self._other_run = 0
+        self._heard_at = float("-inf")
+        self._packets: deque[_Packet] = deque()
+        self._latest = 0  # extended timestamp that the next one is compared with
+        self._playhead = 0
+        self._playing = False
+        self._empty = True  # nothing was received since the (re)start
+        self._starved_at = float("-inf")  # when the playhead began to stand still
+        self._starved = False
+        self._late_run = 0
+        self._strange: tuple[_Packet, float] | None = None  # far from its time; a second one will tell
+        self._highest = 0  # sequence number
+        self._seen = 0  # bits: which of the WINDOW sequence numbers up to the highest came
+        self._played = -1  # sequence number of the packet played last
+        self.use_clock(clock_rate)
+
+    def __len__(self) -> int:
+        return len(self._packets)
+
+    @property
+    def target(self) -> float:
+        """The delay behind the fastest packet, in seconds, that playout should have."""
+        return self.arrival.target
+
+    def use_clock(self, clock_rate: int) -> None:
+        """Timestamps count at `clock_rate` Hz from now on; drops what is held."""
+        self._period = 1.0 / clock_rate
+        self.frame_ticks = clock_rate // 50
+        self._longest = int(clock_rate * LONGEST_PACKET)
+        self._forget_stream()
+
+    def expect_move(self, extra: float, now: float, duration: float) -> None:
+        """A move is expected: have `extra` seconds more delay than learnt for `duration` seconds."""
+        self.arrival.expect(extra, now, duration)
+
+    # --- packets in
+
+    def put(
+        self, sequence: int, timestamp: int, item: Any, now: float, ticks: int = 0, source: int = 0
+    ) -> bool:
+        """Take a packet that arrived at `now`: RTP sequence number and timestamp, extended or not.
+
+        `ticks` is its duration (default: 20 ms), `source` its SSRC. Returns whether it is kept.
+        """
+        if source != self._source and not self._follow(source, now):
+            self.discarded += 1
+            return False
+        ticks = ticks or self.frame_ticks
+        if not 0 < ticks <= self._longest:
+            self.discarded += 1
+            return False
+        sequence &= 0xFFFF
+        if self._empty:
+            self._begin(_Packet(timestamp, ticks, sequence, item), now)
+            return True
+        latest = self._latest
+        extended = latest + (((timestamp - latest + 0x8000_0000) & 0xFFFF_FFFF) - 0x8000_0000)
+        delay = now - extended * self._period
+        arrival = self.arrival
+        if not -EARLY < delay - arrival.base < self.largest_delay + JUMP:
+            return self._stray(_Packet(extended, ticks, sequence, item), now)
+        self.received += 1
+        self._heard_at = now
+        # Which sequence numbers came is kept as bits below the highest; a copy is known by its bit.
+        ahead = (sequence - self._highest) & 0xFFFF
+        if 0 < ahead < 0x8000:
+            self._seen = ((self._seen << ahead) | 1) & WINDOW_MASK if ahead < WINDOW else 1
+            self._highest = sequence
+            self._latest = extended
+        elif self._is_copy(-ahead & 0xFFFF):
+            self.duplicates += 1
+            return False
+        arrival.observe(delay, now)
+        packet = _Packet(extended, ticks, sequence, item)
+        if self._playing and extended + (ticks >> 1) <= self._playhead:
+            return self._arrive_late(packet, now, 0 < ahead < 0x8000)
+        self._late_run = 0
+        packets = self._packets
+        if not packets:
+            if self._starved and delay > arrival.base:  # what ends a starvation shows the new path's delay
+                arrival.anchor(delay, now)
+            packets.append(packet)
+        elif extended > packets[-1][0]:
+            packets.append(packet)
+        elif not self._insert(packet):
+            self.duplicates += 1
+            return False
+        if len(packets) > CAPACITY:
+            self._skip_to(packets[1][0])
+        return True
+
+    def _follow(self, source: int, now: float) -> bool:
+        """Another SSRC: the stream's new source, or a second one that must not cut up the first?"""
+        if self._other != (source, self.received):  # packets of our own came between
+            self._other, self._other_run = (source, self.received), 0
+        self._other_run += 1
+        if not self._empty and now - self._heard_at < SOURCE_SILENT and self._other_run < SOURCE_RUN:
+            return False
+        self.restarts += not self._empty
+        self._source = source
+        self._forget_stream()
+        return True
+
+    def _forget_stream(self) -> None:
+        """As at the beginning, but for the counters and what was learnt of the jitter."""
+        self.discarded += len(self._packets)
+        self._packets.clear()
+        self._empty = True
+        self._playing = False
+        self._starved = False
+        self._late_run = 0
+        self._strange = None
+        self._played = -1
+
+    def _begin(self, packet: _Packet, now: float) -> None:
+        """The first packet of the stream, or of what it has become."""
+        self._empty = False
+        self.received += 1
+        self._heard_at = now
+        self._latest = packet.timestamp
+        self._highest = packet.sequence
+        self._seen = 1
+        self.arrival.anchor(now - packet.timestamp * self._period, now)
+        self._packets.append(packet)
+
+    def _is_copy(self, behind: int) -> bool:
+        if behind >= WINDOW:
+            return False
+        bit = 1 << behind
+        if self._seen & bit:
+            return True
+        self._seen |= bit
+        return False
+
+    def _insert(self, packet: _Packet) -> bool:
+        """Put a reordered packet where it belongs; False when that place is taken."""
+        packets = self._packets
+        index = len(packets)
+        while index and packets[index - 1][0] >= packet.timestamp:
+            index -= 1
+        if index < len(packets) and packets[index][0] == packet.timestamp:
+            return False
+        packets.insert(index, packet)
+        return True
+
+    def _stray(self, packet: _Packet, now: float) -> bool:
+        """Far from its time: a stray, unless the one before was as strange (RFC 3550 appendix A.1)."""
+        first, then = self._strange or (packet, now)
+        self._strange = (packet, now)
+        if first.sequence == packet.sequence:
+            return False
+        apart = (packet.timestamp - first.timestamp) * self._period
+        if abs(now - then - apart) > CONFIRMING:
+            self.discarded += 1
+            return False
+        self._strange = None
+        delay = then - first.timestamp * self._period
+        if abs(delay - self.arrival.base) < self.largest_delay + JUMP:
+            self.arrival.anchor(delay, then)  # a much faster path; what is held stays good
+            self.put(first.sequence, first.timestamp, first.item, then, first.ticks, self._source)
+        else:
+            self.restarts += 1
+            self._forget_stream()
+            self._begin(first, then)
+        return self.put(packet.sequence, packet.timestamp, packet.item, now, packet.ticks, self._source)
+
+    def _arrive_late(self, packet: _Packet, now: float, newest: bool) -> bool:
+        """After its time. Nothing but new packets that are all late means that the stream is elsewhere."""
+        self.late += 1
+        self._late_run = self._late_run + 1 if newest and not self._packets else 0
+        if self._late_run < LATE_RUN:
+            return False
+        self.restarts += 1
+        self._forget_stream()
+        self._begin(packet, now)
+        return True
+
+    # --- packets out
+
+    def get(self, now: float) -> Any:
+        """The item for this tick of the packet clock, or a Missing; `ticks` then tells its duration."""
+        packets = self._packets
+        if not packets:
+            self.ticks = self.frame_ticks
+            if not self._playing:
+                return Missing.BUFFERING
+            if not self._starved:
+                self._starved = True
+                self._starved_at = now
+            return Missing.STARVED
+        head = packets[0]
+        gap = head[0] - self._playhead
+        if not self._playing:
+            if now - head[0] * self._period - self.arrival.base < self.arrival.target:
+                self.ticks = self.frame_ticks
+                return Missing.BUFFERING
+            self._playing = True
+        elif gap > head[1] >> 1:
+            missing = self._at_hole(head, gap, now)
+            if missing is not None:
+                return missing
+        packets.popleft()
+        self._starved = False
+        if self._played >= 0:
+            skipped = (head[2] - self._played - 1) & 0xFFFF
+            if 0 < skipped < 0x8000:
+                self._count_missing(skipped, now)
+        self._played = head[2]
+        self._playhead = head[0] + head[1]
+        self.ticks = head[1]
+        return head[3]
+
+    def _at_hole(self, head: _Packet, gap: int, now: float) -> Missing | None:
+        """What to do before the packet at the head, `gap` ticks ahead of the playhead; None: play it."""
+        self.ticks = min(self.frame_ticks, gap)
+        if head.sequence == (self._played + 1) & 0xFFFF:
+            age = now - head.timestamp * self._period - self.arrival.base
+            if age >= self.arrival.target:
+                return None
+            if not self._starved:
+                self._playhead += self.ticks
+            return Missing.SILENCE
+        if self.patience and not self._starved:
+            self._starved = True
+            self._starved_at = now
+        if self._starved:
+            return Missing.STARVED if now < self._starved_at + self.patience else None
+        self._playhead += self.ticks
+        return Missing.LOST
+
+    def _count_missing(self, count: int, now: float) -> None:
+        self.missing += count
+        if self.lookahead:
+            self.arrival.expect(self.lookahead, now, LOOKAHEAD_TIME)
+
+    @property
+    def next_item(self) -> Any:
+        """The item at the playhead, without taking it; None when the next pull has a Missing."""
+        packets = self._packets
+        if packets and self._playing and packets[0][0] - self._playhead <= packets[0][1] >> 1:
+            return packets[0][3]
+        return None
+
+    # --- how far off the delay is
+
+    def delay(self, now: float) -> float:
+        """Seconds that the next packet to be pulled is behind the fastest recent one; 0 when none plays."""
+        return now - self._playhead * self._period - self.arrival.base if self._playing else 0.0
+
+    def surplus(self, delay: float, now: float) -> float:
+        """How much longer `delay` is than it should be, in seconds; negative when it is too short.
+
+        Of a surplus only what is held without a hole can be taken out: packets of a slower path may still
+        be under way. A delay beyond the largest is cut here and now: it would take too long to catch up.
+        """
+        arrival = self.arrival
+        if not self._playing or self._starved or now < arrival.anchored_at + SETTLING:
+            return 0.0
+        if delay > self.largest_delay:
+            self._skip_to(int((now - arrival.base - arrival.target) / self._period))
+            return 0.0
+        surplus = delay - arrival.target
+        return min(surplus, self._held()) if surplus > self.frame_ticks * self._period else surplus
+
+    def _held(self) -> float:
+        """Seconds that can be played without a hole."""
+        end = self._playhead
+        for timestamp, ticks, _, _ in self._packets:
+            if timestamp - end > ticks >> 1:
+                break
+            end = timestamp + ticks
+        return (end - self._playhead) * self._period
+
+    def _skip_to(self, timestamp: int) -> None:
+        """Give up what is before `timestamp`."""
+        packets = self._packets
+        while len(packets) > 1 and packets[0][0] < timestamp:
+            self._played = packets.popleft()[2]
+            self.discarded += 1
+        if packets and self._playing:
+            self._playhead = packets[0][0]

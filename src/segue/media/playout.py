@@ -1,0 +1,254 @@
+"""From packets to sound: a frame of 20 ms for every tick of the packet clock, whatever the network did.
+
+Jitter buffer, decoder and concealment, and time scaling where the delay is to change: in pauses by up to
+15 ms a frame, in speech by at most 15 percent, one pitch period at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from segue.base.errors import LocalError, RemoteError
+from segue.base.frame import Frame, Samples
+from segue.base.resample import Resampler, resample
+from segue.base.trace import NO_TRACE, Trace
+from segue.media.codecs.registry import Codec
+from segue.media.jitter_buffer import JitterBuffer, Missing
+from segue.media.level import level_dbov
+from segue.media.time_scale import lengthen, shorten
+
+FRAME = 0.020  # seconds
+TOO_LONG = 0.020  # seconds of delay over the target that are left alone
+TOO_SHORT = 0.005  # seconds under it
+SPEED = 0.15  # of speech time, at most, that is taken out or put in
+QUIET = -50.0  # dBov: here nobody hears a splice
+ALIKE = 0.5  # likeness of two pieces that may be joined in speech
+URGENT_LONG = 0.1  # seconds of surplus at which unlike pieces are joined too
+URGENT_SHORT = 0.02  # and of want: a word lost is worse than a splice heard
+
+_NOTHING: Samples = np.zeros(0, dtype=np.int16)
+
+
+@dataclass
+class PlayoutStatistics:
+    """Milliseconds of what was played since the beginning, by where they came from; packets by their fate."""
+
+    decoded_ms: float = 0.0
+    recovered_ms: float = 0.0  # from redundancy in the next packet
+    concealed_ms: float = 0.0  # invented, later packets were there
+    starved_ms: float = 0.0  # invented or silent, no packet was there
+    silence_ms: float = 0.0  # the talker paused
+    shortened_ms: float = 0.0  # taken out by time scaling
+    lengthened_ms: float = 0.0  # put in by time scaling
+    malformed: int = 0  # packets that their decoder refused
+    received: int = 0  # packets, first copies
+    duplicates: int = 0
+    late: int = 0
+    missing: int = 0  # not there when they were due, come later or never
+    discarded: int = 0  # overflow, strays, skipped
+    restarts: int = 0  # of the stream: another source, other timestamps
+    target_ms: float = 0.0  # the delay that is aimed at, behind the fastest recent packet
+
+
+class Playout:
+    """One received stream as PCM.
+
+    `codecs` maps the payload types that were agreed to their decoders; one stream may change between them
+    at any packet. Frames have `rate` Hz (default: that of the first codec).
+    """
+
+    def __init__(self, codecs: Mapping[int, Codec], rate: int | None = None, trace: Trace = NO_TRACE) -> None:
+        if not codecs:
+            raise LocalError("no codec to play with", "agree on one first")
+        self._codecs = dict(codecs)
+        self._codec: Codec = next(iter(self._codecs.values()))
+        self.rate = rate or self._codec.sample_rate
+        self.delay = 0.0  # seconds that what was played last is behind the fastest recent packet
+        self.buffer = JitterBuffer(self._codec.clock_rate)
+        self._trace = trace
+        self._resampler: Resampler | None = None
+        self._ready = _NOTHING  # decoded, not played yet; `_codec.sample_rate`
+        self._before = _NOTHING  # what was played last
+        self._resampled = _NOTHING  # at `rate`, not played yet
+        self._debt = 0.0  # seconds of speech to play before the next splice
+        self._real = False  # the last piece pulled came from a packet
+        self._pulled = PlayoutStatistics()
+        self._choose(self._codec)
+
+    def use_codecs(self, codecs: Mapping[int, Codec]) -> None:
+        """Another agreement. Packets of the old one that are held are still played."""
+        self._codecs = dict(codecs)
+
+    @property
+    def codec(self) -> Codec:
+        """The codec of what is played now."""
+        return self._codec
+
+    @property
+    def statistics(self) -> PlayoutStatistics:
+        """A snapshot."""
+        buffer, values = self.buffer, dict(vars(self._pulled))
+        for name in ("received", "duplicates", "late", "missing", "discarded", "restarts"):
+            values[name] = getattr(buffer, name)
+        values["target_ms"] = buffer.target * 1000
+        return PlayoutStatistics(**values)
+
+    # --- packets in
+
+    def put(
+        self, payload_type: int, sequence: int, timestamp: int, payload: bytes, now: float, source: int = 0
+    ) -> bool:
+        """Take an RTP packet (its SSRC as `source`) that arrived at `now`; returns whether it is kept."""
+        codec = self._codecs.get(payload_type)
+        if codec is None:
+            self._trace.drop("media", "payload type not agreed", payload_type=payload_type)
+            return False
+        ticks = codec.ticks(payload)
+        if not ticks:
+            self._trace.drop("media", "malformed payload", codec=codec.name, octets=len(payload))
+            return False
+        if codec is not self._codec and codec.clock_rate != self._codec.clock_rate:
+            self._change_clock(codec)
+        return self.buffer.put(sequence, timestamp, (codec, payload), now, ticks, source)
+
+    def _change_clock(self, codec: Codec) -> None:
+        """Timestamps have no common scale with what is held: decode that now, and begin a new stream."""
+        rate = self._codec.sample_rate
+        while (item := self.buffer.next_item) is not None:
+            self.buffer.get(0.0)
+            self._ready = np.concatenate((self._ready, self._decode(item)))
+        self.buffer.use_clock(codec.clock_rate)
+        self._ready = resample(self._ready, rate, codec.sample_rate)
+        self._choose(codec)
+
+    def _choose(self, codec: Codec) -> None:
+        """Decode with `codec` from now on."""
+        if codec.sample_rate != self._codec.sample_rate:
+            self._before = _NOTHING
+        self._codec = codec
+        self.buffer.lookahead = FRAME if codec.redundant else 0.0
+        if codec.sample_rate == self.rate:
+            self._resampler = None
+        elif self._resampler is None or self._resampler.source_rate != codec.sample_rate:
+            self._resampler = Resampler(codec.sample_rate, self.rate)
+
+    # --- sound out
+
+    def get(self, now: float) -> Frame:
+        """The next 20 ms, at `rate`."""
+        if self._resampler is None and not len(self._resampled):
+            return Frame(self._frame(now), self.rate, now)
+        count = self.rate // 50
+        while len(self._resampled) < count:
+            samples = self._frame(now)
+            if self._resampler is not None:
+                samples = self._resampler.push(samples)
+            self._resampled = np.concatenate((self._resampled, samples))
+        samples, self._resampled = self._resampled[:count], self._resampled[count:]
+        return Frame(samples, self.rate, now)
+
+    def _frame(self, now: float) -> Samples:
+        """20 ms at the codec's rate."""
+        samples, self._ready = self._ready, _NOTHING
+        self.delay = self.buffer.delay(now) + len(samples) / self._codec.sample_rate
+        surplus = self.buffer.surplus(self.delay, now)
+        samples = self._filled(samples, now)
+        if self._debt > 0.0:
+            self._debt -= SPEED * FRAME
+        if self._real and (surplus > TOO_LONG or surplus < -TOO_SHORT):
+            samples = self._filled(self._adapt(samples, surplus, now), now)
+        wanted = self._codec.frame_samples
+        if len(samples) > wanted:
+            samples, self._ready = samples[:wanted], samples[wanted:]
+        self._before = samples
+        return samples
+
+    def _filled(self, samples: Samples, now: float) -> Samples:
+        """These samples and what comes next, 20 ms at least."""
+        if not len(samples):
+            samples = self._pull(now)
+        while len(samples) < self._codec.frame_samples:
+            samples = self._and_more(samples, now)
+        return samples
+
+    def _and_more(self, samples: Samples, now: float) -> Samples:
+        """These samples and what comes next, at the rate of the latter."""
+        rate = self._codec.sample_rate
+        more = self._pull(now)
+        return np.concatenate((resample(samples, rate, self._codec.sample_rate), more))
+
+    def _pull(self, now: float) -> Samples:
+        """What the jitter buffer has next, as sound of the same duration."""
+        item = self.buffer.get(now)
+        self._real = type(item) is tuple
+        if self._real:
+            return self._decode(item)
+        codec = self._codec
+        count = self.buffer.ticks * codec.sample_rate // codec.clock_rate
+        duration = 1000.0 * count / codec.sample_rate
+        pulled = self._pulled
+        if item is Missing.BUFFERING:
+            return np.zeros(count, dtype=np.int16)
+        if item is Missing.LOST:
+            recovered = self._recover(count)
+            if recovered is not None:
+                pulled.recovered_ms += duration
+                return recovered
+            pulled.concealed_ms += duration
+        elif item is Missing.SILENCE:
+            pulled.silence_ms += duration
+        else:
+            pulled.starved_ms += duration
+        return codec.conceal(count)
+
+    def _decode(self, item: Any) -> Samples:
+        codec: Codec = item[0]
+        payload: bytes = item[1]
+        if codec is not self._codec:
+            self._choose(codec)
+        try:
+            samples = codec.decode(payload)
+        except RemoteError as error:
+            self._pulled.malformed += 1
+            self._trace.drop("media", "payload not decoded", codec=codec.name, problem=error.problem)
+            count = max(1, codec.ticks(payload) * codec.sample_rate // codec.clock_rate)
+            return codec.conceal(count)
+        self._pulled.decoded_ms += 1000.0 * len(samples) / codec.sample_rate
+        return samples
+
+    def _recover(self, count: int) -> Samples | None:
+        item, codec = self.buffer.next_item, self._codec
+        if item is None or item[0] != codec:
+            return None
+        try:
+            return codec.recover(count, item[1])
+        except RemoteError:
+            return None
+
+    # --- changing the delay
+
+    def _adapt(self, samples: Samples, surplus: float, now: float) -> Samples:
+        """Take out or put in a little of `samples`, towards a surplus of 0."""
+        quiet = level_dbov(samples) < QUIET
+        if self._debt > 0.0 and not quiet:
+            return samples
+        if surplus > 0.0 and self.buffer.next_item is not None:
+            samples = self._and_more(samples, now)  # a pitch period and the fade need more than a frame
+        rate, before = self._codec.sample_rate, len(samples)
+        if surplus > 0.0:
+            changed, likeness = shorten(samples, rate, surplus)
+        else:
+            changed, likeness = lengthen(self._before, samples, rate, -surplus)
+        if likeness < ALIKE and not quiet and -URGENT_SHORT < surplus < URGENT_LONG:
+            return samples
+        change = (len(changed) - before) / rate
+        self._debt = abs(change)
+        if change < 0.0:
+            self._pulled.shortened_ms -= 1000.0 * change
+        else:
+            self._pulled.lengthened_ms += 1000.0 * change
+        return changed

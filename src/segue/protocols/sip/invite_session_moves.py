@@ -1,0 +1,139 @@
+"""What a move of our host does to an INVITE session in each of its states."""
+
+from __future__ import annotations
+
+from segue.protocols.sip.flow import Flow
+from segue.protocols.sip.invite_session_offers import OfferSide
+from segue.protocols.sip.invite_session_reoffer import Reoffer
+from segue.protocols.sip.offer_answer import Exchange, Step
+from segue.protocols.sip.session_core import Alarm, Outgoing, Purpose, exceeds_datagram
+from segue.protocols.sip.session_states import SessionState
+
+CHANGES = frozenset({Purpose.REINVITE, Purpose.UPDATE})
+
+
+class MoveSide(OfferSide):
+    def oversize(self, body: bytes) -> bool:
+        """Whether a re-INVITE with this body passes what a datagram may hold, and wants `stream_flow`."""
+        leg = self._modifiable()
+        if leg is None:
+            return self._call is not None and exceeds_datagram(self._call.request)
+        sequence = leg.dialog.local_sequence or 1
+        return exceeds_datagram(self.build(leg, "INVITE", body, sequence=sequence))
+
+    def change_flow(
+        self,
+        flow: Flow,
+        contact: str,
+        now: float,
+        *,
+        old_flow_works: bool = False,
+        stream: Flow | None = None,
+    ) -> None:
+        """From now on everything of this call goes by `flow`, with this Contact field value. Unless the old flow
+        works, what is under way is sent again there."""
+        self._retarget(flow, contact, stream)
+        if not old_flow_works:
+            if self.state is SessionState.CALLING:
+                self._place_again(None, now)
+            self._abandon_reoffer(now, keep=True)
+            self._send_pending_again(now)
+        self._proceed(now)
+
+    def move(
+        self,
+        flow: Flow,
+        contact: str,
+        offer: bytes,
+        now: float,
+        *,
+        old_flow_works: bool = False,
+        stream: Flow | None = None,
+        content_type: str = "",
+    ) -> None:
+        """The host has moved: as `change_flow`, and the session is offered anew with `offer`, at once.
+
+        Dialling: the call is placed anew with `offer`, and the first INVITE cancelled. Called but not answered:
+        an UPDATE says it when there is early media, else the coming answer does. Up: re-INVITE; one that was
+        under way on the dead flow is given up. A refusal does not end the call: ReofferRefused(moved=True).
+        """
+        self._retarget(flow, contact, stream)
+        self._moved_at = now
+        if self.state is SessionState.CALLING:
+            if not old_flow_works or self._call is None or not self._call.heard:
+                self._place_again(offer, now)
+        elif self.state is not SessionState.ENDED:
+            if not old_flow_works:
+                self._abandon_reoffer(now, keep=False)
+            self._offer_anew(offer, content_type, now)
+        if not old_flow_works:
+            self._send_pending_again(now)
+        self._proceed(now)
+
+    def _retarget(self, flow: Flow, contact: str, stream: Flow | None) -> None:
+        self.flow, self.contact, self.stream_flow = flow, contact, stream
+        for leg in (self.leg, *self.early.values()):
+            if leg is not None:
+                leg.dialog.flow = flow
+                leg.dialog.local_target = contact
+
+    def _place_again(self, offer: bytes | None, now: float) -> None:
+        if self._call is not None and self._call not in self._challenged:
+            self._redials = 1
+            self._redial(now, offer)
+
+    def _offer_anew(self, offer: bytes, content_type: str, now: float) -> None:
+        leg = self.leg
+        if self.state is SessionState.INCOMING:
+            answered = leg is not None and leg.exchange.completed > 0 and "UPDATE" in leg.allow
+            if answered and offer:
+                self._want(self._make_reoffer("UPDATE", offer, content_type, moved=True), now)
+            return
+        self._want(self._make_reoffer("INVITE", offer, content_type, moved=True), now)
+
+    def _abandon_reoffer(self, now: float, *, keep: bool) -> None:
+        """Our change under way was sent on a flow that is dead (RFC 6141 section 5.5)."""
+        reoffer = self._reoffer
+        if reoffer is not None and reoffer.outgoing is not None:
+            outgoing, reoffer.outgoing = reoffer.outgoing, None
+            self.supersede(outgoing, now)
+            if outgoing.purpose is Purpose.REINVITE:
+                self.layer.cancel(outgoing.transaction, now, flow=self.flow, at_once=True)
+            leg = outgoing.leg
+            if leg is not None and outgoing.offers and leg.exchange.state is Exchange.LOCAL_OFFER:
+                leg.exchange.take(Step.WITHDRAWN)
+        if not keep:
+            self._reoffer = self._next_reoffer = None
+            self._alarms.pop(Alarm.REOFFER, None)
+
+    def _send_pending_again(self, now: float) -> None:
+        for server in self._servers:
+            self.layer.move(server.transaction, self.flow)
+            server.refresh_contact(self.contact)
+            server.repeat(now)
+        for transaction in self._open.values():
+            self.layer.move(transaction, self.flow)
+        owed = self.leg.owed if self.leg is not None else None
+        if owed is not None and owed.transaction is not None:
+            self.layer.move(owed.transaction, self.flow)
+        for outgoing in (*self._outgoing.values(), *self._stranded):
+            if outgoing.pending and not outgoing.superseded and outgoing.transaction.flow != self.flow:
+                self._send_again(outgoing, now)
+
+    def _send_again(self, outgoing: Outgoing, now: float) -> None:
+        if outgoing.purpose is Purpose.CALL:
+            if self.state is SessionState.CALLING:
+                self._place_again(None, now)
+            else:
+                self.supersede(outgoing, now)
+                self.layer.cancel(outgoing.transaction, now, flow=self.flow, at_once=True)
+        elif outgoing.purpose in CHANGES:
+            self._abandon_reoffer(now, keep=True)
+            self._proceed(now)
+        else:
+            self.supersede(outgoing, now)
+            self.again(outgoing, now)
+
+    def _make_reoffer(self, method: str, body: bytes, content_type: str, *, moved: bool) -> Reoffer:
+        leg = self._modifiable()
+        return Reoffer(method, body, content_type, moved, leg.answers_sent if leg is not None else 0)

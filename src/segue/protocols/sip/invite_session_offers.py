@@ -1,0 +1,187 @@
+"""The changes of a session that the peer wants, who gives way when both want one (RFC 3261 section 14.2, RFC
+3311 section 5.2, RFC 6337 section 4.3), and our user's answers."""
+
+from __future__ import annotations
+
+from segue.base.errors import LocalError
+from segue.protocols.sip.dialog import Dialog
+from segue.protocols.sip.invite_server import InviteServer
+from segue.protocols.sip.invite_session_callee import OPEN_INVITES
+from segue.protocols.sip.invite_session_reoffer import ReofferSide
+from segue.protocols.sip.message import Request
+from segue.protocols.sip.offer_answer import Exchange, Step
+from segue.protocols.sip.session_core import Alarm, Leg, Outgoing, Owed, Purpose
+from segue.protocols.sip.session_events import By, Ended, Established, OfferReceived, OfferRequested
+from segue.protocols.sip.session_states import SessionState, Turn
+from segue.protocols.sip.transaction_events import RequestReceived
+
+
+class OfferSide(ReofferSide):
+    # What the peer wants
+
+    def _receive_reinvite(self, event: RequestReceived, leg: Leg, now: float) -> None:
+        request, transaction = event.request, event.transaction
+        known = next((s for s in self._servers if s.sequence == request.cseq.number), None)
+        if known is not None and (known.pending or known.accepted is not None):
+            transaction.user = self
+            known.adopt(transaction, request, now)
+            return
+        ours = self._invite_under_way()
+        if ours is not None and not self._yields(ours, leg, request, now):
+            self.busy(transaction, request, 491, now)
+            return
+        if any(s.pending for s in self._servers) or len(self._servers) >= OPEN_INVITES:
+            self.busy(transaction, request, 500, now)
+            return
+        if leg.exchange.state is Exchange.LOCAL_OFFER and not self._rolls_back(leg):
+            self.busy(transaction, request, 491, now)
+            return
+        if leg.owed is not None or leg.exchange.state is Exchange.REMOTE_OFFER:
+            self.busy(transaction, request, 500, now)
+            return
+        server = InviteServer(self.layer, transaction, request)
+        transaction.user = self
+        self._servers.append(server)
+        leg.owed = Owed("INVITE", server=server)
+        self.wait_for_user(now)
+        if request.body:
+            leg.exchange.take(Step.OFFER_RECEIVED)
+            content_type = request.headers.get("Content-Type") or ""
+            self.tell(OfferReceived(request.body, content_type, "INVITE", leg.dialog))
+        else:
+            self.tell(OfferRequested(leg.dialog))
+
+    def _invite_under_way(self) -> Outgoing | None:
+        """An INVITE of ours without final response, or whose ACK waits for our user."""
+        for outgoing in (*self._outgoing.values(), *self._stranded):
+            invite = outgoing.purpose in (Purpose.CALL, Purpose.REINVITE)
+            if invite and not outgoing.superseded and outgoing.pending:
+                return outgoing
+        owed = self.leg.owed if self.leg is not None else None
+        return owed.outgoing if owed is not None else None
+
+    def _yields(self, ours: Outgoing, leg: Leg, request: Request, now: float) -> bool:
+        """Whether our re-INVITE gives way, where section 14.2 asks for 491.
+
+        Only when the peer's tells of its move and ours has had no answer from it: then ours went to where the
+        peer is no more, and would block its way to us until it times out. Whoever did not make the Call-ID gives
+        way at once, the other side at the second try, so that two who moved together do not both give way.
+        """
+        if ours.purpose is not Purpose.REINVITE or ours.heard or leg.owed is not None:
+            return False
+        if not self.moves_target(leg, request):
+            return False
+        ours.collisions += 1
+        if leg.dialog.owns_call_id and ours.collisions < 2:
+            return False
+        reoffer = self._mine(ours)
+        self.supersede(ours, now)
+        self.layer.cancel(ours.transaction, now)
+        if ours.offers and leg.exchange.state is Exchange.LOCAL_OFFER:
+            leg.exchange.take(Step.WITHDRAWN)
+        if reoffer is not None:
+            self._reoffer = reoffer
+        return True
+
+    def _rolls_back(self, leg: Leg) -> bool:
+        """Our offer in a 2xx whose ACK never came gives way: the peer could not begin another INVITE without
+        having done with that one (section 14.1, RFC 6141 section 5.4)."""
+        for server in self._servers:
+            if server.offers and server.accepted is not None:
+                server.receive_ack()
+                server.offers = False
+                return leg.exchange.take(Step.WITHDRAWN)
+        return False
+
+    def _receive_update(self, event: RequestReceived, leg: Leg, now: float) -> None:
+        """RFC 3311 section 5.2."""
+        request, transaction = event.request, event.transaction
+        if leg.owed is not None and leg.owed.method == "UPDATE":
+            self.busy(transaction, request, 500, now)
+        elif not request.body:
+            self.refresh_target(leg, request)
+            self.answer(transaction, request, 200, now)
+        elif leg.exchange.state is Exchange.LOCAL_OFFER or self._update_under_way():
+            self.busy(transaction, request, 491, now)
+        elif leg.exchange.state is Exchange.REMOTE_OFFER or leg.owed is not None:
+            self.busy(transaction, request, 500, now)
+        else:
+            leg.exchange.take(Step.OFFER_RECEIVED)
+            leg.owed = Owed("UPDATE", transaction=transaction, request=request)
+            self.wait_for_user(now)
+            content_type = request.headers.get("Content-Type") or ""
+            self.tell(OfferReceived(request.body, content_type, "UPDATE", leg.dialog))
+
+    def _update_under_way(self) -> bool:
+        return any(o.purpose is Purpose.UPDATE and o.pending for o in self._outgoing.values())
+
+    # Our user's answers
+
+    def _owing(self, dialog: Dialog | None) -> tuple[Leg, Owed]:
+        for leg in (self.leg, *self.early.values()):
+            if leg is not None and leg.owed is not None and dialog in (None, leg.dialog):
+                return leg, leg.owed
+        raise LocalError("nothing waits for an answer", "answer each OfferReceived or OfferRequested once")
+
+    def answer_offer(
+        self, body: bytes, now: float, *, content_type: str = "", dialog: Dialog | None = None
+    ) -> None:
+        """Answer the peer's offer (OfferReceived), or give the offer it asked for (OfferRequested). `dialog`
+        says whose, when several branches of a forked call have made one.
+
+        Raises LocalError when nothing waits for it."""
+        leg, owed = self._owing(dialog)
+        if not body:
+            raise LocalError("an answer needs a session description", "give it as body")
+        leg.owed = None
+        self._alarms.pop(Alarm.PATIENCE, None)
+        if leg.exchange.state is Exchange.REMOTE_OFFER:
+            leg.exchange.take(Step.ANSWER_SENT)
+            leg.answers_sent += 1
+        elif leg.exchange.take(Step.OFFER_SENT) and owed.server is not None:
+            owed.server.offers = True
+        if owed.server is not None:
+            self.refresh_target(leg, owed.server.request)
+            leg.dialog.confirm()
+            owed.server.accept(self.response(owed.server.request, 200, None, body, content_type), now)
+        elif owed.transaction is not None and owed.request is not None:
+            if owed.method == "UPDATE":
+                self.refresh_target(leg, owed.request)
+            response = self.response(owed.request, 200, None, body, content_type)
+            self.give(owed.transaction, owed.request, response, now)
+        else:
+            self._answer_response(leg, owed, body, content_type, now)
+        self._proceed(now)
+
+    def _answer_response(self, leg: Leg, owed: Owed, body: bytes, content_type: str, now: float) -> None:
+        """The answer to an offer in a response goes into its ACK or PRACK."""
+        if owed.outgoing is None or owed.response is None:
+            return
+        if owed.method == "1xx":
+            self._send_prack(leg, owed.response, now, body, content_type)
+            return
+        self.acknowledge(owed.outgoing, leg, body, content_type)
+        if self.turn(Turn.ACK):
+            self.tell(Established(leg.dialog))
+
+    def refuse_offer(self, status: int, now: float, reason: str = "") -> None:
+        """Refuse what the peer offers; the session goes on as it was. An offer in a response cannot be refused
+        (RFC 6337 section 2.3): that ends the call. Raises LocalError when nothing waits for an answer."""
+        leg, owed = self._owing(None)
+        leg.owed = None
+        self._alarms.pop(Alarm.PATIENCE, None)
+        if leg.exchange.state is Exchange.REMOTE_OFFER:
+            leg.exchange.take(Step.WITHDRAWN)
+        if owed.server is not None:
+            self._refuse_server(owed.server, status, now, reason)
+            if self.state is SessionState.ACCEPTED and owed.server is self._call_server:
+                self.end(Ended(By.US, status, reason))
+        elif owed.transaction is not None and owed.request is not None:
+            self.answer(owed.transaction, owed.request, status, now, reason or None)
+        elif owed.method == "2xx" and owed.outgoing is not None:
+            self.acknowledge(owed.outgoing, leg)
+            self.say_bye(leg, now)
+            self.end(Ended(By.US, status, reason))
+        else:
+            self._cancel_call(now, reason)
+        self._proceed(now)
