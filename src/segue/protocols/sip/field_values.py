@@ -66,7 +66,9 @@ class Via(NamedTuple):
 
     @property
     def received(self) -> str | None:
-        return self.params.get("received")
+        """The source address a server saw; the brackets some write around IPv6 are off (RFC 5118 section 4.5)."""
+        value = self.params.get("received")
+        return value.strip("[]") if value else value
 
     @property
     def rport(self) -> int | None:
@@ -104,6 +106,7 @@ class NameAddr(NamedTuple):
         opening = text.find("<")
         if opening < 0:
             uri, semicolon, rest = text.partition(";")
+            uri = uri.rstrip()
             # RFC 8217: a URI with comma or question mark must stand in angle brackets.
             if any(character in uri for character in ",? \t"):
                 raise SipSyntaxError(f"{uri[:60]!r} must stand in angle brackets")

@@ -125,7 +125,8 @@ def _ipv6(text: str) -> str:
         # RFC 5118 section 4.10 and RFC 5954: an embedded IPv4 address is part of the grammar; a zone is not.
         if "%" in text:
             raise ValueError
-        return str(ipaddress.IPv6Address(text))
+        # RFC 5118 section 4.10: RFC 3261's grammar lets a third colon stand before an embedded IPv4 address.
+        return str(ipaddress.IPv6Address(text.replace(":::", "::")))
     except ValueError:
         raise SipSyntaxError(f"[{text[:60]}] is no IPv6 address") from None
 
