@@ -1,0 +1,287 @@
+"""Digest authentication (RFC 3261 section 22, RFC 7616, RFC 8760): MD5, SHA-256 and SHA-512/256, qop "auth".
+
+The client answers challenges and uses a nonce again as long as it is taken, so that a challenge costs its round
+trip once. The server keeps no list of the nonces it gave: each carries its time under a MAC.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import NamedTuple
+
+from segue.base.entropy import Entropy, token
+from segue.base.secret import Secret
+from segue.protocols.sip.message import Request, Response
+from segue.protocols.sip.syntax import SipSyntaxError, parse_parameters, quote, split_outside
+
+HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
+REMEMBERED = 32  # nonces a client keeps, one for each realm
+
+
+def _hash(algorithm: str, text: str) -> str:
+    # MD5 is what old servers ask for; nothing of ours rests on it (RFC 8760 section 1).
+    return hashlib.new(HASHES[algorithm], text.encode("utf-8"), usedforsecurity=False).hexdigest()
+
+
+def user_hash(user: str, realm: str, password: str, algorithm: str) -> str:
+    """A1 hashed: what a server stores in place of the password (RFC 7616 sections 3.4.2 and 5.2)."""
+    return _hash(algorithm, f"{user}:{realm}:{password}")
+
+
+def _response(a1: str, algorithm: str, method: str, fields: dict[str, str | None]) -> str:
+    """RFC 7616 section 3.4.1; without qop that of RFC 2069."""
+    a2 = _hash(algorithm, f"{method}:{fields.get('uri') or ''}")
+    nonce = fields.get("nonce") or ""
+    if fields.get("qop"):
+        nonce = f"{nonce}:{fields.get('nc') or ''}:{fields.get('cnonce') or ''}:{fields['qop']}"
+    return _hash(algorithm, f"{a1}:{nonce}:{a2}")
+
+
+class Challenge(NamedTuple):
+    """What a server asks for. `algorithm` as in `HASHES`; `qop` when it offers "auth"; `header` names the field
+    for the answer."""
+
+    realm: str
+    nonce: str
+    algorithm: str
+    qop: bool
+    stale: bool
+    opaque: str | None
+    header: str
+
+
+def _fields(value: str) -> dict[str, str | None]:
+    scheme, _, rest = value.strip().partition(" ")
+    if scheme.lower() != "digest":
+        raise SipSyntaxError(f"authentication scheme {scheme[:20]!r} is not Digest")
+    return parse_parameters(";".join(split_outside(rest, ",")))
+
+
+def challenges(response: Response) -> list[Challenge]:
+    """Those of a 401 or 407 that we could answer, in the server's order (RFC 8760 section 2.4)."""
+    found = []
+    for asks, answers in (
+        ("WWW-Authenticate", "Authorization"),
+        ("Proxy-Authenticate", "Proxy-Authorization"),
+    ):
+        for value in response.headers.get_all(asks):
+            try:
+                fields = _fields(value)
+            except SipSyntaxError:
+                continue
+            algorithm = (fields.get("algorithm") or "MD5").upper()
+            qops = {word.strip().lower() for word in (fields.get("qop") or "").split(",")} - {""}
+            if algorithm not in HASHES or (qops and "auth" not in qops) or not fields.get("nonce"):
+                continue
+            stale = (fields.get("stale") or "").lower() == "true"
+            found.append(
+                Challenge(
+                    fields.get("realm") or "",
+                    fields["nonce"] or "",
+                    algorithm,
+                    bool(qops),
+                    stale,
+                    fields.get("opaque"),
+                    answers,
+                )
+            )
+    return found
+
+
+class DigestClient:
+    """Answers challenges for one user. Not told to whom: the owner keeps one for each account, and with TLS the
+    name of the server is verified before anything is sent."""
+
+    def __init__(self, user: str, password: Secret, entropy: Entropy) -> None:
+        self._user = user
+        self._password = password
+        self._entropy = entropy
+        self._known: OrderedDict[tuple[str, str], tuple[Challenge, int]] = OrderedDict()
+
+    def answer(self, request: Request, response: Response) -> bool:
+        """Put the credentials that `response` asks for into `request`. False when there is nothing to answer, or
+        when what we answered was refused: the password is wrong."""
+        picked: dict[tuple[str, str], Challenge] = {}
+        for challenge in challenges(response):
+            picked.setdefault((challenge.header, challenge.realm), challenge)
+        if not picked or not self._password:
+            return False
+        for key, challenge in picked.items():
+            used = self._used(request, challenge)
+            if used is not None and not challenge.stale and used == challenge.nonce:
+                return False
+            if used is not None and not challenge.stale and self._refused(key, used):
+                return False
+            self._known[key] = (challenge, 0)
+            self._known.move_to_end(key)
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        self.prepare(request)
+        return True
+
+    def prepare(self, request: Request) -> None:
+        """Put credentials for the nonces we know into a request, fresh ones in the place of those it has."""
+        for header in ("Authorization", "Proxy-Authorization"):
+            request.headers.remove(header)
+        for key, (challenge, count) in self._known.items():
+            self._known[key] = (challenge, count + 1)
+            request.headers.add(challenge.header, self._authorization(request, challenge, count + 1))
+
+    def _used(self, request: Request, challenge: Challenge) -> str | None:
+        """The nonce this request was sent with for the challenge's realm."""
+        for value in request.headers.get_all(challenge.header):
+            fields = _fields(value)
+            if fields.get("realm") == challenge.realm:
+                return fields.get("nonce")
+        return None
+
+    def _refused(self, key: tuple[str, str], nonce: str) -> bool:
+        """Whether a nonce that was new when we used it was answered by another challenge, not called stale."""
+        known = self._known.get(key)
+        return known is not None and known[0].nonce == nonce and known[1] == 1
+
+    def _authorization(self, request: Request, challenge: Challenge, count: int) -> str:
+        fields: dict[str, str | None] = {"uri": request.uri, "nonce": challenge.nonce}
+        if challenge.qop:
+            fields |= {"qop": "auth", "nc": f"{count:08x}", "cnonce": token(self._entropy, 64)}
+        a1 = user_hash(self._user, challenge.realm, self._password.reveal().decode(), challenge.algorithm)
+        answer = _response(a1, challenge.algorithm, request.method, fields)
+        parts = [
+            f"username={quote(self._user)}",
+            f"realm={quote(challenge.realm)}",
+            f"nonce={quote(challenge.nonce)}",
+            f"uri={quote(request.uri)}",
+            f'response="{answer}"',
+            f"algorithm={challenge.algorithm}",
+        ]
+        if challenge.opaque is not None:
+            parts.append(f"opaque={quote(challenge.opaque)}")
+        if challenge.qop:
+            parts.append(f'qop=auth, nc={fields["nc"]}, cnonce="{fields["cnonce"]}"')
+        return "Digest " + ", ".join(parts)
+
+
+class Verdict(NamedTuple):
+    """`user` is who it is, None for nobody; `stale`: right, but with a nonce that is over."""
+
+    user: str | None
+    stale: bool = False
+    problem: str = ""
+
+
+Lookup = Callable[[str, str], str | None]
+"""User and algorithm to the stored `user_hash`; None for an unknown user."""
+
+
+class DigestServer:
+    """Challenges and checks for one realm.
+
+    `lifetime`: seconds a nonce is good for. `replays`: how many nonces' counts are kept, to refuse a count that
+    was used (RFC 7616 section 5.5); a nonce whose count was forgotten is called stale.
+    """
+
+    def __init__(
+        self,
+        realm: str,
+        key: Secret,
+        entropy: Entropy,
+        *,
+        algorithms: tuple[str, ...] = ("SHA-512-256", "SHA-256", "MD5"),
+        lifetime: float = 3600.0,
+        replays: int = 100_000,
+    ) -> None:
+        self.realm = realm
+        self.algorithms = algorithms
+        self._key = key
+        self._entropy = entropy
+        self._lifetime = lifetime
+        self._replays = replays
+        self._counts: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        self._forgot_until = 0.0  # nonces made before this time may have had counts that are forgotten
+
+    def challenge(self, now: float, stale: bool = False) -> list[str]:
+        """Values for WWW-Authenticate or Proxy-Authenticate, the strongest first."""
+        nonce = self._nonce(now)
+        suffix = ", stale=true" if stale else ""
+        return [
+            f'Digest realm={quote(self.realm)}, nonce="{nonce}", algorithm={algorithm}, qop="auth"{suffix}'
+            for algorithm in self.algorithms
+        ]
+
+    def verify(self, values: list[str], method: str, uri: str, lookup: Lookup, now: float) -> Verdict:
+        """Check the Authorization (or Proxy-Authorization) values of a request, the one for our realm."""
+        for value in values:
+            try:
+                fields = _fields(value)
+            except SipSyntaxError:
+                continue
+            if fields.get("realm") == self.realm:
+                return self._verify(fields, method, uri, lookup, now)
+        return Verdict(None, problem="no credentials")
+
+    def _verify(
+        self, fields: dict[str, str | None], method: str, uri: str, lookup: Lookup, now: float
+    ) -> Verdict:
+        algorithm = (fields.get("algorithm") or "MD5").upper()
+        user, nonce = fields.get("username") or "", fields.get("nonce") or ""
+        if algorithm not in self.algorithms or fields.get("qop") != "auth":
+            return Verdict(None, problem="another algorithm or qop than offered")
+        if fields.get("uri") != uri:
+            return Verdict(None, problem="digest-uri is not the Request-URI")
+        made_at = self._made_at(nonce)
+        if made_at is None:
+            return Verdict(None, stale=True, problem="a nonce that is not ours")
+        a1 = lookup(user, algorithm)
+        # An unknown user takes the same time as a wrong password.
+        answer = _response(a1 or "", algorithm, method, fields)
+        right = hmac.compare_digest(answer.encode(), (fields.get("response") or "").lower().encode())
+        if a1 is None or not right:
+            return Verdict(None, problem="wrong user or password")
+        if not made_at <= now + 1 or now - made_at > self._lifetime:
+            return Verdict(None, stale=True, problem="the nonce is over")
+        if not self._count(nonce, fields.get("nc") or "", made_at):
+            return Verdict(None, stale=True, problem="the nonce count was used")
+        return Verdict(user)
+
+    def _nonce(self, now: float) -> str:
+        made = f"{int(now * 1000):x}.{token(self._entropy, 64)}"
+        return f"{made}.{self._mac(made)}"
+
+    def _mac(self, text: str) -> str:
+        return hmac.digest(self._key.reveal(), text.encode(), "sha256")[:12].hex()
+
+    def _made_at(self, nonce: str) -> float | None:
+        made, _, mac = nonce.rpartition(".")
+        if len(nonce) > 100 or not made.isascii() or not hmac.compare_digest(self._mac(made), mac):
+            return None
+        return int(made.partition(".")[0], 16) / 1000
+
+    def _count(self, nonce: str, text: str, made_at: float) -> bool:
+        """Note a nonce count; False for one that was there before. Counts up to 64 behind may come late."""
+        try:
+            count = int(text, 16)
+        except ValueError:
+            return False
+        known = self._counts.get(nonce)
+        if known is None:
+            if made_at < self._forgot_until:
+                return False
+            highest, seen = count, 1
+        else:
+            highest, seen = known
+            ahead = count - highest
+            if ahead > 0:
+                highest, seen = count, (seen << min(ahead, 64) | 1) & (1 << 64) - 1
+            elif ahead <= -64 or seen >> -ahead & 1:
+                return False
+            else:
+                seen |= 1 << -ahead
+        self._counts[nonce] = (highest, seen)
+        self._counts.move_to_end(nonce)
+        if len(self._counts) > self._replays:
+            forgotten, _ = self._counts.popitem(last=False)
+            self._forgot_until = max(self._forgot_until, self._made_at(forgotten) or 0.0)
+        return True

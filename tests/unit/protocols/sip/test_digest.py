@@ -1,0 +1,155 @@
+"""Digest: the RFC's own numbers, reuse of nonces, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from segue.base.secret import Secret
+from segue.protocols.sip.digest import DigestClient, DigestServer, _response, user_hash
+from segue.protocols.sip.message import Headers, Request, Response
+from segue.testing import SeededEntropy
+
+REALM = "example.org"
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "answer"),
+    [
+        ("MD5", "8ca523f5e9506fed4657c9700eebdbec"),
+        ("SHA-256", "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),
+    ],
+)
+def test_example_of_rfc_7616_section_3_9_1(algorithm: str, answer: str) -> None:
+    fields: dict[str, str | None] = {
+        "uri": "/dir/index.html",
+        "nonce": "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v",
+        "nc": "00000001",
+        "cnonce": "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ",
+        "qop": "auth",
+    }
+    a1 = user_hash("Mufasa", "http-auth@example.org", "Circle of Life", algorithm)
+    assert _response(a1, algorithm, "GET", fields) == answer
+
+
+class Exchange:
+    """A client and a server that share a password, and what they say to each other."""
+
+    def __init__(self, password: str = "sesame", algorithms: tuple[str, ...] = ("SHA-256", "MD5")) -> None:
+        self.server = DigestServer(
+            REALM, Secret("k" * 32), SeededEntropy("server"), algorithms=algorithms, lifetime=60
+        )
+        self.client = DigestClient("alice", Secret(password), SeededEntropy("client"))
+        self.now = 1000.0
+
+    def request(self) -> Request:
+        request = Request("REGISTER", "sip:example.org", Headers())
+        self.client.prepare(request)
+        return request
+
+    def verify(self, request: Request, uri: str = "sip:example.org"):  # type: ignore[no-untyped-def]
+        return self.server.verify(
+            request.headers.get_all("Authorization"),
+            request.method,
+            uri,
+            lambda user, algorithm: user_hash(user, REALM, "sesame", algorithm) if user == "alice" else None,
+            self.now,
+        )
+
+    def challenge(self, stale: bool = False) -> Response:
+        response = Response(401, "Unauthorized", Headers())
+        for value in self.server.challenge(self.now, stale):
+            response.headers.add("WWW-Authenticate", value)
+        return response
+
+
+@pytest.mark.parametrize("algorithm", ["MD5", "SHA-256", "SHA-512-256"])
+def test_a_challenge_is_answered_and_its_nonce_used_again(algorithm: str) -> None:
+    exchange = Exchange(algorithms=(algorithm,))
+    request = exchange.request()
+    assert exchange.verify(request).user is None
+    assert exchange.client.answer(request, exchange.challenge())
+    assert f"algorithm={algorithm}" in (request.headers.get("Authorization") or "")
+    assert exchange.verify(request).user == "alice"
+    for _ in range(5):
+        assert exchange.verify(exchange.request()).user == "alice"
+
+
+def test_strongest_algorithm_is_offered_first_and_taken() -> None:
+    exchange = Exchange(algorithms=("SHA-512-256", "SHA-256", "MD5"))
+    request = exchange.request()
+    exchange.client.answer(request, exchange.challenge())
+    assert "SHA-512-256" in (request.headers.get("Authorization") or "")
+
+
+def test_a_captured_request_is_not_taken_twice() -> None:
+    exchange = Exchange()
+    request = exchange.request()
+    exchange.client.answer(request, exchange.challenge())
+    assert exchange.verify(request).user == "alice"
+    again = exchange.verify(request)
+    assert again.user is None and again.stale
+
+
+def test_requests_that_overtake_each_other_are_taken_once_each() -> None:
+    exchange = Exchange()
+    first = exchange.request()
+    exchange.client.answer(first, exchange.challenge())
+    requests = [first, *(exchange.request() for _ in range(4))]
+    for request in (requests[3], requests[0], requests[4], requests[1], requests[2]):
+        assert exchange.verify(request).user == "alice"
+    assert not any(exchange.verify(request).user for request in requests)
+
+
+def test_wrong_password_is_refused_and_the_client_gives_up() -> None:
+    exchange = Exchange(password="wrong")
+    request = exchange.request()
+    assert exchange.client.answer(request, exchange.challenge())
+    assert exchange.verify(request).user is None
+    assert not exchange.client.answer(request, exchange.challenge())
+
+
+def test_a_nonce_that_is_over_is_called_stale_and_renewed() -> None:
+    exchange = Exchange()
+    request = exchange.request()
+    exchange.client.answer(request, exchange.challenge())
+    exchange.now += 61
+    request = exchange.request()
+    verdict = exchange.verify(request)
+    assert verdict.user is None and verdict.stale
+    assert exchange.client.answer(request, exchange.challenge(stale=True))
+    assert exchange.verify(request).user == "alice"
+
+
+def test_nonces_of_others_other_uris_and_forged_ones_are_refused() -> None:
+    exchange = Exchange()
+    request = exchange.request()
+    exchange.client.answer(request, exchange.challenge())
+    assert exchange.verify(request, uri="sip:other.example").user is None
+    value = (request.headers.get("Authorization") or "").replace('nonce="', 'nonce="f')
+    request.headers.set("Authorization", value)
+    assert exchange.verify(request).user is None
+
+
+def test_counts_that_were_forgotten_are_not_taken_again() -> None:
+    exchange = Exchange()
+    exchange.server._replays = 2
+    old = exchange.request()
+    exchange.client.answer(old, exchange.challenge())
+    assert exchange.verify(old).user == "alice"
+    for step in range(3):
+        exchange.now += 1
+        exchange.client = DigestClient("alice", Secret("sesame"), SeededEntropy(step))
+        request = exchange.request()
+        exchange.client.answer(request, exchange.challenge())
+        assert exchange.verify(request).user == "alice"
+    assert exchange.verify(old).user is None
+
+
+def test_unknown_user_and_no_credentials() -> None:
+    exchange = Exchange()
+    exchange.client = DigestClient("mallory", Secret("sesame"), SeededEntropy(1))
+    request = exchange.request()
+    exchange.client.answer(request, exchange.challenge())
+    assert exchange.verify(request).user is None
+    bare = Response(401, "Unauthorized", Headers())
+    assert not exchange.client.answer(request, bare)
