@@ -26,8 +26,7 @@ class ArrivalDelay:
 
     __slots__ = (
         "_entries",
-        "_floor",
-        "_floor_until",
+        "_expected",
         "_high",
         "_interval_end",
         "_low",
@@ -40,8 +39,7 @@ class ArrivalDelay:
     def __init__(self) -> None:
         self._weights = [0.0] * STEPS
         self._entries = 0
-        self._floor = 0.0
-        self._floor_until = 0.0
+        self._expected: list[tuple[float, float]] = []  # extra seconds, and until when
         self._high = 0.0
         self.target = FIRST_TARGET
         self.base = 0.0  # arrival time less timestamp of the fastest recent packet
@@ -70,11 +68,18 @@ class ArrivalDelay:
             self._close_interval(now)
 
     def expect(self, extra: float, now: float, duration: float) -> None:
-        """Have a target `extra` over what was learnt, for `duration`: a move is coming, or redundancy."""
-        floor = min(LARGEST_TARGET, self._learnt() + extra)
-        self._floor = max(floor, self._floor) if now < self._floor_until else floor
-        self._floor_until = max(self._floor_until, now + duration)
-        self.target = max(self.target, self._floor)
+        """Have a target `extra` over what is learnt, for `duration`: a move is coming, or redundancy."""
+        until = now + duration
+        # What is both smaller and over sooner adds nothing; so the list stays short.
+        self._expected = [entry for entry in self._expected if entry[0] > extra or entry[1] > until]
+        self._expected.append((extra, until))
+        self._aim(now)
+
+    def _aim(self, now: float) -> None:
+        if self._expected:
+            self._expected = [entry for entry in self._expected if now < entry[1]]
+        extra = max((entry[0] for entry in self._expected), default=0.0)
+        self.target = min(LARGEST_TARGET, self._learnt() + extra)
 
     def _close_interval(self, now: float) -> None:
         entries = self._entries = self._entries + 1
@@ -84,9 +89,7 @@ class ArrivalDelay:
             if weight:
                 weights[step] = weight * kept
         weights[min(STEPS - 1, int(self._high / STEP))] += 1.0 - kept
-        if now >= self._floor_until:
-            self._floor = 0.0
-        self.target = max(self._learnt(), self._floor)
+        self._aim(now)
         self.base = self._low
         self._low = float("inf")
         self._high = 0.0

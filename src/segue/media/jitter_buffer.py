@@ -29,6 +29,11 @@ LONGEST_PACKET = 0.2  # seconds; the longest that any phone is known to send
 EARLY = 0.3  # seconds that a packet may come before its time without a second one to confirm it
 LARGEST_DELAY = 1.0  # seconds behind the fastest packet at which the oldest sound is skipped
 JUMP = 1.0  # seconds beyond the largest delay at which timestamps must have been restarted
+SAME_STREAM = 3000  # sequence numbers: a minute in which timestamps that advance just as they do are believed
+OUTAGE = 0.15  # seconds of starvation that are no jitter but a move or a fault of the network
+REPAIR = 0.5  # seconds after an outage in which reordered packets are what it held up
+OUTAGES_APART = 10.0  # seconds: outages nearer to each other than this are what the path is like
+COVERED = 0.06  # seconds of a hole that concealment can bridge; `patience` is for longer ones
 CONFIRMING = 0.2  # seconds within which a second strange packet confirms the first
 LATE_RUN = 3  # new packets in a row that were all late: the stream is elsewhere now
 SOURCE_SILENT = 0.06  # seconds without the old source before another may take its place
@@ -56,6 +61,7 @@ class _Packet(NamedTuple):
     ticks: int
     sequence: int
     item: Any
+    arrived: float
 
 
 class JitterBuffer:
@@ -64,7 +70,7 @@ class JitterBuffer:
     def __init__(self, clock_rate: int, largest_delay: float = LARGEST_DELAY) -> None:
         self.arrival = ArrivalDelay()
         self.largest_delay = largest_delay
-        self.patience = 0.0  # seconds to wait at a hole for a packet that is being sent again
+        self.patience = 0.0  # seconds after a hole is known to wait for its packets, which are sent again
         self.lookahead = 0.0  # seconds by which redundancy in the next packet comes later than what was lost
         self.ticks = 0  # duration of what the last pull gave or lacked
         self.received = 0
@@ -84,6 +90,7 @@ class JitterBuffer:
         self._empty = True  # nothing was received since the (re)start
         self._starved_at = float("-inf")  # when the playhead began to stand still
         self._starved = False
+        self._outage_at = float("-inf")  # when the last outage ended
         self._late_run = 0
         self._strange: tuple[_Packet, float] | None = None  # far from its time; a second one will tell
         self._highest = 0  # sequence number
@@ -128,14 +135,17 @@ class JitterBuffer:
             return False
         sequence &= 0xFFFF
         if self._empty:
-            self._begin(_Packet(timestamp, ticks, sequence, item), now)
+            self._begin(_Packet(timestamp, ticks, sequence, item, now), now)
             return True
         latest = self._latest
         extended = latest + (((timestamp - latest + 0x8000_0000) & 0xFFFF_FFFF) - 0x8000_0000)
         delay = now - extended * self._period
         arrival = self.arrival
-        if not -EARLY < delay - arrival.base < self.largest_delay + JUMP:
-            return self._stray(_Packet(extended, ticks, sequence, item), now)
+        if not (
+            -EARLY < delay - arrival.base < self.largest_delay + JUMP
+            or self._same_stream(sequence, extended, ticks)
+        ):
+            return self._stray(_Packet(extended, ticks, sequence, item, now), now)
         self.received += 1
         self._heard_at = now
         # Which sequence numbers came is kept as bits below the highest; a copy is known by its bit.
@@ -147,15 +157,17 @@ class JitterBuffer:
         elif self._is_copy(-ahead & 0xFFFF):
             self.duplicates += 1
             return False
-        arrival.observe(delay, now)
-        packet = _Packet(extended, ticks, sequence, item)
+        packets = self._packets
+        packet = _Packet(extended, ticks, sequence, item, now)
         if self._playing and extended + (ticks >> 1) <= self._playhead:
+            arrival.observe(delay, now)
             return self._arrive_late(packet, now, 0 < ahead < 0x8000)
         self._late_run = 0
-        packets = self._packets
+        if self._starved and not packets and delay > arrival.base:
+            self._end_starvation(delay, now)
+        elif ahead < 0x8000 or not (self.patience or now - self._outage_at < REPAIR):
+            arrival.observe(delay, now)  # what was sent again says nothing of the path's jitter
         if not packets:
-            if self._starved and delay > arrival.base:  # what ends a starvation shows the new path's delay
-                arrival.anchor(delay, now)
             packets.append(packet)
         elif extended > packets[-1][0]:
             packets.append(packet)
@@ -199,6 +211,24 @@ class JitterBuffer:
         self._seen = 1
         self.arrival.anchor(now - packet.timestamp * self._period, now)
         self._packets.append(packet)
+
+    def _same_stream(self, sequence: int, timestamp: int, ticks: int) -> bool:
+        """Whether the timestamp is as far from the newest one as the sequence number says."""
+        ahead = ((sequence - self._highest + 0x8000) & 0xFFFF) - 0x8000
+        return abs(ahead) < SAME_STREAM and timestamp - self._latest == ahead * ticks
+
+    def _end_starvation(self, delay: float, now: float) -> None:
+        """What ends a starvation shows the new path's delay.
+
+        A short one was jitter to be learnt from. An outage was not: no delay would have covered it, and all
+        that came of a larger one now would be a longer way for every word. Unless outages go on.
+        """
+        outage = now - self._starved_at >= OUTAGE
+        if not outage or now - self._outage_at < OUTAGES_APART:
+            self.arrival.observe(delay, now)
+        if outage:
+            self._outage_at = now
+        self.arrival.anchor(delay, now)
 
     def _is_copy(self, behind: int) -> bool:
         if behind >= WINDOW:
@@ -297,11 +327,13 @@ class JitterBuffer:
             if not self._starved:
                 self._playhead += self.ticks
             return Missing.SILENCE
-        if self.patience and not self._starved:
-            self._starved = True
-            self._starved_at = now
+        if now < head.arrived + self.patience and (self._starved or gap * self._period > COVERED):
+            if not self._starved:
+                self._starved = True
+                self._starved_at = now
+            return Missing.STARVED
         if self._starved:
-            return Missing.STARVED if now < self._starved_at + self.patience else None
+            return None
         self._playhead += self.ticks
         return Missing.LOST
 
@@ -342,7 +374,7 @@ class JitterBuffer:
     def _held(self) -> float:
         """Seconds that can be played without a hole."""
         end = self._playhead
-        for timestamp, ticks, _, _ in self._packets:
+        for timestamp, ticks, _, _, _ in self._packets:
             if timestamp - end > ticks >> 1:
                 break
             end = timestamp + ticks

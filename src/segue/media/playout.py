@@ -1,7 +1,8 @@
 """From packets to sound: a frame of 20 ms for every tick of the packet clock, whatever the network did.
 
 Jitter buffer, decoder and concealment, and time scaling where the delay is to change: in pauses by up to
-15 ms a frame, in speech by at most 15 percent, one pitch period at a time.
+15 ms a frame, in speech by at most 15 percent (30 after an outage of which nothing is to be skipped), one
+pitch period at a time.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ FRAME = 0.020  # seconds
 TOO_LONG = 0.020  # seconds of delay over the target that are left alone
 TOO_SHORT = 0.005  # seconds under it
 SPEED = 0.15  # of speech time, at most, that is taken out or put in
+FAR = 0.3  # seconds of surplus from which twice that speed is right
 QUIET = -50.0  # dBov: here nobody hears a splice
 ALIKE = 0.5  # likeness of two pieces that may be joined in speech
 URGENT_LONG = 0.1  # seconds of surplus at which unlike pieces are joined too
@@ -158,7 +160,7 @@ class Playout:
         surplus = self.buffer.surplus(self.delay, now)
         samples = self._filled(samples, now)
         if self._debt > 0.0:
-            self._debt -= SPEED * FRAME
+            self._debt -= (SPEED if surplus < FAR else 2 * SPEED) * FRAME
         if self._real and (surplus > TOO_LONG or surplus < -TOO_SHORT):
             samples = self._filled(self._adapt(samples, surplus, now), now)
         wanted = self._codec.frame_samples
