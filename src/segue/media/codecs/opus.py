@@ -84,6 +84,11 @@ def _declare(library: Any) -> Any:
     for name, (result, arguments) in signatures.items():
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
+    try:  # since libopus 1.5
+        library.opus_packet_has_lbrr.restype = number
+        library.opus_packet_has_lbrr.argtypes = [ctypes.c_char_p, number]
+    except AttributeError:
+        library.opus_packet_has_lbrr = None
     # A variadic function: the request and the state are declared, the value is passed as c_int each time.
     library.opus_encoder_ctl.restype = number
     library.opus_encoder_ctl.argtypes = [pointer, number]
@@ -142,7 +147,7 @@ class Opus:
                 f"Opus cannot encode {len(samples)} samples ({self._reason(length)})",
                 "give it frames of 20 ms",
             )
-        return self._coded.raw[:length]
+        return ctypes.string_at(self._coded_at, length)
 
     def decode(self, payload: bytes) -> Samples:
         if not payload:  # libopus would take it for a lost packet
@@ -156,7 +161,13 @@ class Opus:
         return self._decode(None, self._whole_steps(count), 0)[:count]
 
     def recover(self, count: int, next_payload: bytes, /) -> Samples | None:
-        return self._decode(next_payload, self._whole_steps(count), 1)[-count:] if next_payload else None
+        if not next_payload or not self._has_redundancy(next_payload):
+            return None
+        return self._decode(next_payload, self._whole_steps(count), 1)[-count:]
+
+    def _has_redundancy(self, payload: bytes) -> bool:
+        asked = self._library.opus_packet_has_lbrr
+        return asked is None or asked(payload, len(payload)) > 0
 
     def _whole_steps(self, count: int) -> int:
         """The least duration of at least `count` samples that libopus can conceal: steps of 2.5 ms."""

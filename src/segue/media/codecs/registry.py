@@ -72,10 +72,10 @@ class OpusSettings:
     """
 
     sample_rate: int = 48000  # of PCM: 8000, 12000, 16000, 24000 or 48000 Hz
-    bitrate: int = 24000  # bit/s
+    bitrate: int = 28000  # bit/s: the least that carries wideband speech and its LBRR well
     constant_bitrate: bool = True
     forward_error_correction: bool = True  # LBRR: each packet repeats the one before it, coarsely
-    expected_loss: int = 5  # percent; libopus adds LBRR only when it is told to expect loss
+    expected_loss: int = 10  # percent; below 8 libopus adds no LBRR at this rate
     discontinuous_transmission: bool = False
     complexity: int = 5  # 0 to 10
 
