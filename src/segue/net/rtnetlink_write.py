@@ -12,8 +12,8 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import NamedTuple
 
 IpAddress = IPv4Address | IPv6Address
 IpNetwork = IPv4Network | IPv6Network
@@ -45,7 +45,8 @@ class NetlinkError(OSError):
     """The kernel refused a request; its own words where it gave some."""
 
 
-class LinkInfo(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class LinkInfo:
     """One interface of the namespace."""
 
     index: int
@@ -66,7 +67,8 @@ class LinkInfo(NamedTuple):
         return bool(self.flags & IFF_NOARP)
 
 
-class AddressInfo(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class AddressInfo:
     """One address of an interface."""
 
     index: int
@@ -134,8 +136,10 @@ class Rtnetlink:
         arp: bool | None = None,
         mtu: int = 0,
         alias: str | None = None,
+        namespace: int | None = None,
     ) -> None:
-        """Change what is given. `arp` false makes the link one without neighbours."""
+        """Change what is given. `arp` false makes the link one without neighbours; `namespace` (an open file
+        descriptor) moves the link there, whereupon it loses its addresses."""
         flags = change = 0
         if up is not None:
             change |= IFF_UP
@@ -148,6 +152,8 @@ class Rtnetlink:
             message += _attribute(4, struct.pack("I", mtu))
         if alias is not None:
             message += _attribute(20, alias.encode())
+        if namespace is not None:
+            message += _attribute(28, struct.pack("i", namespace))
         self._request(_NEWLINK, 0, message)
 
     # --- addresses

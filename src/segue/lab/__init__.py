@@ -1,0 +1,15 @@
+"""The proving ground: hosts and networks on one machine, where calls walk and are measured.
+
+- `namespaces`: network namespaces that end with the process that made them. `user_namespace` for everyone.
+- `topology`: which hosts, networks and links there are. `network`: builds it, walks it, takes it down.
+- `link_process` with `wire`, `station_break`, `timer`: one process that is all links (delay, jitter, loss, rate
+  from `segue.emulator`), attaches and detaches stations. `links`: the lab's side of it.
+- `router`: router advertisements, DHCPv4 and learning of neighbours for every access router.
+- `name_server`: NAPTR, SRV and addresses of `example.org`.
+- `capture`: packets of every link to pcap files, and back.
+- `address_monitor`: what the kernel of a mobile node says about links, addresses, routes and neighbours, with
+  its time: where the address phase of a move is read.
+
+Not here: contention between stations of one network (they hear the router only), handover at layer 2, IPv4
+and IPv6 multicast beyond the link.
+"""
