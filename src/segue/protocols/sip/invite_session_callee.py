@@ -83,9 +83,8 @@ class CalleeSide(SessionCore):
         reliable = requires_reliable(server.request) or (reliable and allows_reliable(server.request))
         if body:
             self._check_early_body(leg, reliable)
-        elif reliable and not server.request.body and leg.exchange.completed == 0:
-            if leg.exchange.state is Exchange.IDLE:
-                raise LocalError("the first reliable response must have the offer", "give a body")
+        elif reliable and not server.request.body and leg.exchange.fresh:
+            raise LocalError("the first reliable response must have the offer", "give a body")
         response = self.response(server.request, status, reason or None, body)
         if body and reliable:
             answers = leg.exchange.state is Exchange.REMOTE_OFFER
@@ -104,7 +103,7 @@ class CalleeSide(SessionCore):
     def _check_early_body(self, leg: Leg, reliable: bool) -> None:
         if leg.exchange.state is Exchange.REMOTE_OFFER and leg.owed is None:
             return
-        if reliable and leg.exchange.state is Exchange.IDLE and leg.exchange.completed == 0:
+        if reliable and leg.exchange.fresh:
             return
         raise LocalError("no offer or answer fits here", "send no body, or use update()")
 
@@ -127,7 +126,7 @@ class CalleeSide(SessionCore):
             self._need_body(body)
             leg.exchange.take(Step.ANSWER_SENT)
             leg.answers_sent += 1
-        elif leg.exchange.state is Exchange.IDLE and leg.exchange.completed == 0:
+        elif leg.exchange.fresh:
             self._need_body(body)
             leg.exchange.take(Step.OFFER_SENT)
             server.offers = True

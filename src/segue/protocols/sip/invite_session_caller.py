@@ -127,12 +127,12 @@ class CallerSide(SessionCore):
             elif leg.previewed is None:
                 leg.previewed = body
                 self.tell(AnswerReceived(body, content_type, leg.dialog, final=False))
-        elif body and reliable and not outgoing.offers and leg.exchange.completed == 0:
-            if leg.exchange.take(Step.OFFER_RECEIVED):
-                leg.owed = Owed("1xx", outgoing=outgoing, response=response)
-                self.wait_for_user(now)
-                self.tell(OfferReceived(body, content_type, "1xx", leg.dialog))
-                return
+        elif body and reliable and not outgoing.offers and leg.exchange.fresh:
+            leg.exchange.take(Step.OFFER_RECEIVED)
+            leg.owed = Owed("1xx", outgoing=outgoing, response=response)
+            self.wait_for_user(now)
+            self.tell(OfferReceived(body, content_type, "1xx", leg.dialog))
+            return
         if reliable:
             self._send_prack(leg, response, now)
 

@@ -202,14 +202,17 @@ class ReofferSide(CallerSide, CalleeSide):
                 return where == "1xx"
             leg.exchange.take(Step.ANSWER_RECEIVED)
             self.tell(AnswerReceived(body, content_type, leg.dialog))
-        elif not outgoing.offers and body and outgoing.purpose is Purpose.REINVITE and not outgoing.heard:
-            if leg.exchange.take(Step.OFFER_RECEIVED):
-                leg.owed = Owed(where, outgoing=outgoing, response=response)
-                self.wait_for_user(now)
-                self.tell(OfferReceived(body, content_type, where, leg.dialog))
+        elif body and self._has_offer(outgoing) and leg.exchange.take(Step.OFFER_RECEIVED):
+            leg.owed = Owed(where, outgoing=outgoing, response=response)
+            self.wait_for_user(now)
+            self.tell(OfferReceived(body, content_type, where, leg.dialog))
         if body:
             outgoing.heard = True
         return True
+
+    def _has_offer(self, outgoing: Outgoing) -> bool:
+        """Whether the first session description in a response to it is an offer."""
+        return not outgoing.offers and outgoing.purpose is Purpose.REINVITE and not outgoing.heard
 
     def _try_later(self, reoffer: Reoffer, leg: Leg, response: Response, now: float) -> bool:
         """After 491, or a 500 that says when to come again, once more (section 14.1).

@@ -44,6 +44,11 @@ class OfferAnswer:
         self.state = Exchange.IDLE
         self.completed = 0  # how many exchanges ended with an answer
 
+    @property
+    def fresh(self) -> bool:
+        """Nothing has been offered yet, or what was has been withdrawn."""
+        return self.state is Exchange.IDLE and self.completed == 0
+
     def allows(self, step: Step) -> bool:
         return step in EXCHANGE[self.state]
 

@@ -8,7 +8,7 @@ from enum import Enum, auto
 
 from segue.base.entropy import fraction
 from segue.base.errors import LocalError, RemoteError
-from segue.base.trace import NO_TRACE, Trace
+from segue.base.trace import Trace
 from segue.protocols.sip.dialog import Dialog, contact_of
 from segue.protocols.sip.flow import Flow
 from segue.protocols.sip.invite_server import InviteServer
@@ -178,7 +178,7 @@ class SessionCore:
         self.local_tag = ""
         self.leg: Leg | None = None
         self.early: dict[str, Leg] = {}  # a caller's early dialogs by remote tag
-        self._trace = NO_TRACE if trace is None else trace
+        self._trace = trace
         self._events: list[SessionEvent] = []
         self._alarms: dict[Alarm, float] = {}
         self._outgoing: dict[ClientTransaction, Outgoing] = {}
