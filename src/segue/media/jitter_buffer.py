@@ -33,6 +33,7 @@ SAME_STREAM = 3000  # sequence numbers: a minute in which timestamps that advanc
 OUTAGE = 0.15  # seconds of starvation that are no jitter but a move or a fault of the network
 REPAIR = 0.5  # seconds after an outage in which reordered packets are what it held up
 OUTAGES_APART = 10.0  # seconds: outages nearer to each other than this are what the path is like
+SLACK = 0.01  # seconds of delay that may be wanting after a hole
 COVERED = 0.06  # seconds of a hole that concealment can bridge; `patience` is for longer ones
 CONFIRMING = 0.2  # seconds within which a second strange packet confirms the first
 LATE_RUN = 3  # new packets in a row that were all late: the stream is elsewhere now
@@ -167,9 +168,7 @@ class JitterBuffer:
             self._end_starvation(delay, now)
         elif ahead < 0x8000 or not (self.patience or now - self._outage_at < REPAIR):
             arrival.observe(delay, now)  # what was sent again says nothing of the path's jitter
-        if not packets:
-            packets.append(packet)
-        elif extended > packets[-1][0]:
+        if not packets or extended > packets[-1][0]:
             packets.append(packet)
         elif not self._insert(packet):
             self.duplicates += 1
@@ -332,8 +331,9 @@ class JitterBuffer:
                 self._starved = True
                 self._starved_at = now
             return Missing.STARVED
-        if self._starved:
-            return None
+        if self._starved:  # what was missing has been waited for; but keep the delay that the path needs
+            age = now - head.timestamp * self._period - self.arrival.base
+            return None if age > self.arrival.target - SLACK else Missing.STARVED
         self._playhead += self.ticks
         return Missing.LOST
 

@@ -24,7 +24,7 @@ def test_codecs_are_as_their_descriptions_say() -> None:
 
 
 def test_what_we_do_not_have() -> None:
-    with pytest.raises(LocalError, match="no codec 'GSM'.*PCMU"):
+    with pytest.raises(LocalError, match=r"no codec 'GSM'.*PCMU"):
         codec_for("GSM")
     with pytest.raises(LocalError, match="16000"):
         codec_for("PCMU", 16000)
