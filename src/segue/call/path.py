@@ -83,6 +83,14 @@ class MediaPaths:
         """Forget that media ever flowed on `port`: a move begins, and only what comes after it counts."""
         self._flowing_since.pop(port, None)
 
+    def forget(self, port: LocalPort) -> bool:
+        """Stop listening on `port`; False for the one we send from, and for one we do not know."""
+        if port == self._sending or port not in self._ports:
+            return False
+        self._ports.remove(port)
+        self._flowing_since.pop(port, None)
+        return True
+
     def released(self, now: float) -> list[LocalPort]:
         """Ports that are not needed any more; each is returned once and is no longer listened on."""
         since = self._flowing_since.get(self._sending)

@@ -1,0 +1,452 @@
+"""One call, from dialling to hanging up: the signalling session and the media side, composed. Pure.
+
+`take_session_events` turns what the session says into what the user hears, and answers what has to be answered.
+Moves are a sequence of small steps (`listen_on`, `send_from`, `tell_peer` …) in an order that `mobility` plans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from segue.base.entropy import Entropy, token
+from segue.base.errors import LocalError, RemoteError
+from segue.base.machine import earliest
+from segue.base.trace import NO_TRACE, Trace
+from segue.call import events as say
+from segue.call.call_media import CallMedia, Ports
+from segue.call.config import MediaConfig
+from segue.call.keying import Keying
+from segue.call.path import LocalPort
+from segue.call.registration import Authorize
+from segue.protocols.sip import session_events as said
+from segue.protocols.sip.flow import Flow
+from segue.protocols.sip.invite_session import InviteSession
+from segue.protocols.sip.message import Headers, Request
+from segue.protocols.sip.session_core import SessionOptions
+from segue.protocols.sip.session_states import SessionState
+from segue.protocols.sip.transaction_events import RequestReceived
+from segue.protocols.sip.transaction_layer import TransactionLayer
+
+METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "PRACK", "UPDATE", "INFO")
+MOVE_AGAIN = 1.0  # seconds after a move that the peer did not hear of, until it is told again
+
+
+class CallState(Enum):
+    DIALLING = "dialling"
+    RINGING_OUT = "ringing out"
+    RINGING_IN = "ringing in"
+    UP = "up"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True)
+class CallSetup:
+    """What all calls of a phone share. `prepare` adds credentials known to be good, `authorize` answers a
+    challenge; `silence_limit` is in seconds."""
+
+    layer: TransactionLayer
+    media: MediaConfig
+    keying: Keying
+    ports: Ports
+    entropy: Entropy
+    aor: str
+    user_agent: str
+    prepare: Callable[[Request], None]
+    authorize: Authorize
+    silence_limit: float = 30.0
+    wall_offset: float = 0.0
+    initial_sequence: int | None = None
+    trace: Trace = NO_TRACE
+
+    def options(self) -> SessionOptions:
+        return SessionOptions(methods=METHODS, headers=(("User-Agent", self.user_agent),))
+
+    def make_media(self, port: LocalPort, secure: bool, placing: bool, now: float) -> CallMedia:
+        agreement = self.keying.to_offer(secure) if placing else self.keying.to_answer(secure)
+        return CallMedia(
+            self.media,
+            agreement,
+            self.ports,
+            port,
+            self.entropy,
+            now,
+            wall_offset=self.wall_offset,
+            initial_sequence=self.initial_sequence,
+            trace=self.trace,
+        )
+
+
+@dataclass
+class _Move:
+    """A move that the peer is being told of."""
+
+    kind: str
+    origin: str
+    target: str
+    port: LocalPort
+    came_from: LocalPort
+    begun_at: float
+    told: bool = False
+
+
+class Call:
+    """`id` is the Call-ID. Made by `place` or `incoming`."""
+
+    def __init__(self, setup: CallSetup, session: InviteSession, media: CallMedia, peer: str) -> None:
+        self.id = session.call_id
+        self.session = session
+        self.media = media
+        self.peer = peer
+        self.state = CallState.DIALLING
+        self.move: _Move | None = None
+        self._setup = setup
+        self._events: list[say.CallEvent] = []
+        self._offer: bytes | None = None  # the caller's, while we ring
+        self._answer: bytes = b""
+        self._accepted = False
+        self._held_by = ""
+        self._remote = ""
+        self._early = False
+        self._tell_again_at: float | None = None
+        session.prepare = setup.prepare
+
+    @classmethod
+    def place(
+        cls, setup: CallSetup, target: str, flow: Flow, contact: str, interface: str, now: float
+    ) -> Call:
+        """Call `target`. Raises LocalError where keys would travel in the clear, or no port can be opened."""
+        port = setup.ports.open(interface, flow.local.host)
+        try:
+            media = setup.make_media(port, flow.secure, True, now)
+        except LocalError:
+            setup.ports.close(port)
+            raise
+        headers = Headers()
+        headers.add("Max-Forwards", "70")
+        headers.add("From", f"<{setup.aor}>;tag={token(setup.entropy, 64)}")
+        headers.add("To", f"<{target}>")
+        headers.add("Call-ID", token(setup.entropy))
+        headers.add("Content-Type", "application/sdp")
+        setup.prepare(request := Request("INVITE", target, headers, media.offer(now)))
+        session = InviteSession.dial(
+            setup.layer, request, flow, now, contact=contact, options=setup.options(), trace=setup.trace
+        )
+        call = cls(setup, session, media, target)
+        call._tell(say.Dialling(call.id, target))
+        return call
+
+    @classmethod
+    def incoming(
+        cls, setup: CallSetup, event: RequestReceived, contact: str, interface: str, now: float
+    ) -> Call | None:
+        """Be called. None when the INVITE cannot be served, which is then answered."""
+        session = InviteSession.answering(
+            setup.layer, event, now, contact=contact, options=setup.options(), trace=setup.trace
+        )
+        if session.state is SessionState.ENDED:
+            return None
+        port: LocalPort | None = None
+        try:
+            port = setup.ports.open(interface, event.flow.local.host)
+            media = setup.make_media(port, event.flow.secure, False, now)
+        except (LocalError, RemoteError) as error:
+            if port is not None:
+                setup.ports.close(port)
+            session.reject(488 if isinstance(error, RemoteError) else 500, now)
+            setup.trace.note("call", "refused", problem=str(error))
+            return None
+        call = cls(setup, session, media, _caller(event.request))
+        call.state = CallState.RINGING_IN
+        return call if call._ring(now) else None
+
+    # Commands
+
+    def accept(self, now: float) -> None:
+        """Answer. Raises LocalError when nobody calls any more."""
+        if self.state is not CallState.RINGING_IN:
+            raise LocalError("this call does not ring", "answer while it rings")
+        try:
+            body = self._answer_anew(now) if self._offer else self.media.offer(now)
+            self.session.accept(body, now)
+            self._accepted = True
+        except RemoteError as error:
+            self.session.reject(error.status or 488, now)
+
+    def reject(self, status: int, now: float) -> None:
+        if self.state is CallState.RINGING_IN:
+            self.session.reject(status, now)
+
+    def hang_up(self, now: float, reason: str = "") -> None:
+        """End the call in whatever state it is; `reason` becomes a Reason header field (RFC 3326)."""
+        self.session.hang_up(now, reason)
+
+    def hold(self, now: float) -> None:
+        """Raises LocalError when the call is not up."""
+        self.media.hold()
+        self.session.reinvite(self.media.offer(now), now)
+
+    def resume(self, now: float) -> None:
+        self.media.resume()
+        self.session.reinvite(self.media.offer(now), now)
+
+    # Steps of a move
+
+    def listen_on(self, kind: str, origin: str, interface: str, host: str, now: float) -> None:
+        """The move begins: media is received at the new address too. Raises LocalError."""
+        came_from = self.media.paths.sending
+        port = self.media.listen_on(interface, host)
+        self.move = _Move(kind, origin, f"{interface} {host}", port, came_from, now)
+        self._tell(say.MoveBegun(self.id, kind, origin, self.move.target))
+
+    def send_from_new(self) -> None:
+        if self.move is not None:
+            self.media.send_from(self.move.port)
+
+    def tell_peer(self, flow: Flow, contact: str, now: float, *, old_flow_works: bool) -> None:
+        """Offer the new address by the new flow; a call that nobody has answered is placed anew."""
+        if self.move is not None:
+            self.move.told = True
+        self._tell_again_at = None
+        offer = b"" if self.state is CallState.RINGING_IN else self.media.offer(now)
+        self.session.move(flow, contact, offer, now, old_flow_works=old_flow_works)
+        if self.state is not CallState.UP:
+            self._end_move(True, now)  # the peer learns the address with the answer
+
+    def change_flow(self, flow: Flow, contact: str, now: float) -> None:
+        """Signalling goes by another connection; media stays."""
+        self.session.change_flow(flow, contact, now)
+
+    def stay(self, problem: str, now: float) -> None:
+        """A soft move did not work out: back to where the call was (decision 6)."""
+        if self.move is not None:
+            self.media.stay_on(self.move.came_from)
+            self._end_move(False, now, problem)
+
+    @property
+    def awaits_telling(self) -> bool:
+        """A move waits for a signalling flow on the new network."""
+        return self.move is not None and not self.move.told
+
+    # Time
+
+    def deadline(self) -> float | None:
+        return earliest(self.media.session.deadline(), self._silent_at(), self._tell_again_at)
+
+    def expire(self, now: float) -> None:
+        self.media.session.expire(now)
+        silent_at = self._silent_at()
+        if silent_at is not None and silent_at <= now:
+            seconds = f"{self._setup.silence_limit:g}"
+            self._tell(say.Ended(self.id, "network", f"nothing was heard for {seconds} s", 408))
+            self.state = CallState.ENDED
+            self.session.hang_up(now, f'SIP;cause=408;text="nothing heard for {seconds} s"')
+        if self._tell_again_at is not None and self._tell_again_at <= now:
+            self._tell_again_at = None
+            if self.session.state is SessionState.UP:
+                self.session.move(self.session.flow, self.session.contact, self.media.offer(now), now)
+
+    def _silent_at(self) -> float | None:
+        agreement = self.media.agreement
+        listens = agreement is not None and agreement.direction.receives and not agreement.held_by
+        if self.state is not CallState.UP or not listens:
+            return None
+        return self.media.session.heard_at + self._setup.silence_limit
+
+    def events(self) -> list[say.CallEvent]:
+        for digit in self.media.session.digits():
+            self._tell(say.Digit(self.id, digit))
+        events, self._events = self._events, []
+        return events
+
+    # What the session says
+
+    def take_session_events(self, now: float) -> None:
+        """Call after anything that may have moved the session."""
+        while events := self.session.events():
+            for event in events:
+                self._take(event, now)
+
+    def _take(self, event: said.SessionEvent, now: float) -> None:
+        if isinstance(event, said.OfferReceived):
+            self._take_offer(event, now)
+        elif isinstance(event, said.AnswerReceived):
+            self._take_answer(event, now)
+        elif isinstance(event, said.OfferRequested | said.OfferWanted):
+            self._make_offer(event, now)
+        elif isinstance(event, said.Ringing):
+            if self.state is CallState.DIALLING:
+                self.state = CallState.RINGING_OUT
+                self._tell(say.Ringing(self.id))
+        elif isinstance(event, said.Established):
+            self._establish(now)
+        elif isinstance(event, said.Modified):
+            if event.moved:
+                self._moved(now)
+        elif isinstance(event, said.ReofferRefused):
+            self._reoffer_refused(event, now)
+        elif isinstance(event, said.AuthenticationNeeded):
+            self._authorize(event, now)
+        elif isinstance(event, said.MessageInDialog):
+            known = event.request.method in ("OPTIONS", "INFO")
+            self.session.respond(event, 200 if known else 405, now)
+        elif isinstance(event, said.Refused):
+            self._end("peer" if event.response is not None else "network", event.status, event.reason)
+        elif isinstance(event, said.Redirected):
+            self._end("peer", event.response.status, f"moved to {', '.join(event.contacts)}")
+        elif isinstance(event, said.Ended):
+            self._end(event.by.value, event.status, event.reason)
+
+    def _ring(self, now: float) -> bool:
+        """Take the first INVITE's offer and ring; False when it cannot be accepted, and is refused."""
+        for event in self.session.events():
+            if isinstance(event, said.OfferReceived):
+                self._offer = event.body
+        try:
+            if self._offer is not None:
+                self._answer_anew(now)
+        except RemoteError as error:
+            self.media.close()
+            self.session.reject(error.status or 488, now, headers={"Warning": f'399 segue "{error.problem}"'})
+            self._setup.trace.note("call", "refused", problem=error.problem)
+            return False
+        self.session.ring(now)
+        self._tell(say.IncomingCall(self.id, self.peer, self.media.verification))
+        return True
+
+    def _answer_anew(self, now: float) -> bytes:
+        """The answer to the offer of a call that rings, for the port we have now."""
+        assert self._offer is not None
+        self._answer = self.media.answer(self._offer, now)
+        return self._answer
+
+    def _take_offer(self, event: said.OfferReceived, now: float) -> None:
+        if event.method == "INVITE" and self.state is CallState.RINGING_IN and not self._accepted:
+            self._offer = event.body  # the caller has moved; the answer comes when we accept
+            return
+        try:
+            answer = self.media.answer(event.body, now)
+        except RemoteError as error:
+            self._setup.trace.note("call", "offer refused", problem=error.problem)
+            self.session.refuse_offer(error.status or 488, now)
+            return
+        self.session.answer_offer(answer, now, dialog=event.dialog)
+        self._compare(now)
+
+    def _take_answer(self, event: said.AnswerReceived, now: float) -> None:
+        try:
+            self.media.take_answer(event.body, now)
+        except RemoteError as error:
+            self._setup.trace.note("call", "answer refused", problem=error.problem)
+            if self.state is not CallState.UP:
+                self._end("us", error.status or 488, error.problem)
+                self.session.hang_up(now, f'SIP;cause={error.status or 488};text="{error.problem}"')
+            return
+        if self.state in (CallState.DIALLING, CallState.RINGING_OUT) and not self._early:
+            self._early = True
+            if event.final and self.session.state is SessionState.CALLING:
+                self._tell(say.EarlyMedia(self.id))
+        self._compare(now)
+
+    def _make_offer(self, event: said.OfferRequested | said.OfferWanted, now: float) -> None:
+        body = self.media.offer(now)
+        if isinstance(event, said.OfferRequested):
+            self.session.answer_offer(body, now, dialog=event.dialog)
+        elif event.moved:
+            self.session.move(self.session.flow, self.session.contact, body, now)
+        else:
+            self.session.reinvite(body, now)
+
+    def _establish(self, now: float) -> None:
+        if self.state in (CallState.UP, CallState.ENDED):
+            return
+        self.state = CallState.UP
+        media = self.media
+        media.session.heard_at = now
+        self._tell(say.Up(self.id, self.peer, media.session.codec, media.suite, media.verification))
+        self._compare(now)
+
+    def _compare(self, now: float) -> None:
+        """Say what an exchange of offer and answer has changed."""
+        agreement = self.media.agreement
+        if agreement is None or self.state is not CallState.UP:
+            if agreement is not None:
+                self._remote = str(agreement.remote or "")
+            return
+        if agreement.held_by != self._held_by:
+            self._held_by = agreement.held_by
+            self.media.session.heard_at = now
+            self._tell(say.HoldChanged(self.id, self._held_by))
+        remote = str(agreement.remote or "")
+        if remote and self._remote and remote != self._remote:
+            self._tell(say.PeerMoved(self.id, remote))
+        self._remote = remote or self._remote
+
+    def _moved(self, now: float) -> None:
+        """The peer has agreed to the new address."""
+        if self.move is not None:
+            self.media.send_from(self.move.port)
+            self._end_move(True, now)
+
+    def _reoffer_refused(self, event: said.ReofferRefused, now: float) -> None:
+        self.media.rollback()
+        if not event.moved:
+            self._setup.trace.note("call", "change refused", status=event.status)
+            return
+        move = self.move
+        if move is not None and move.kind == "soft" and event.response is not None:
+            self.stay(f"{event.status} {event.reason}", now)
+        else:
+            self._tell_again_at = now + MOVE_AGAIN  # there is no way back: the old network is gone
+
+    def _end_move(self, ok: bool, now: float, problem: str = "") -> None:
+        move, self.move = self.move, None
+        if move is not None:
+            took = round(now - move.begun_at, 6)
+            self._tell(say.MoveEnded(self.id, ok, move.target if ok else move.origin, took, problem))
+
+    def _authorize(self, event: said.AuthenticationNeeded, now: float) -> None:
+        if self._setup.authorize(event.request, event.response):
+            self.session.retry_with(event, {}, now)
+        else:
+            self.session.give_up(event, now)
+
+    def _end(self, by: str, status: int, reason: str) -> None:
+        if self.state is not CallState.ENDED:
+            self.state = CallState.ENDED
+            self._tell(say.Ended(self.id, by, _fit_for_a_person(status, reason), status))
+
+    def _tell(self, event: say.CallEvent) -> None:
+        self._events.append(event)
+
+
+_MEANINGS = {
+    401: "the password is wrong, or the user unknown",
+    403: "the server does not allow it",
+    404: "nobody has that address",
+    407: "the password is wrong, or the user unknown",
+    408: "no answer",
+    480: "not reachable now",
+    486: "busy",
+    487: "given up",
+    488: "no common codec or encryption",
+    503: "the server cannot be reached",
+    600: "busy",
+    603: "declined",
+}
+
+
+def _fit_for_a_person(status: int, reason: str) -> str:
+    meaning = _MEANINGS.get(status, "")
+    if not meaning:
+        return reason
+    return meaning if not reason or reason == meaning else f"{meaning} ({status} {reason})"
+
+
+def _caller(request: Request) -> str:
+    try:
+        sender = request.from_
+    except RemoteError:
+        return "unknown"
+    return f"{sender.display} <{sender.uri}>" if sender.display else str(sender.uri)

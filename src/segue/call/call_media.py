@@ -1,0 +1,194 @@
+"""The media side of one call: what is negotiated, the keys for it, the packets, and the paths they take. Pure.
+
+Sockets are behind `Ports`. Signalling (`call.call`) calls this with the bodies that came, and takes bodies from it.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from segue.base.entropy import Entropy
+from segue.base.errors import LocalError, RemoteError
+from segue.base.keying import KeyAgreement, KeyingFailed, KeysReady, Verification
+from segue.base.trace import NO_TRACE, Trace
+from segue.call.agreement import LocalMedia, MediaAgreement
+from segue.call.config import MediaConfig
+from segue.call.keying import UNPROTECTED
+from segue.call.media_session import MediaIdentity, MediaSession
+from segue.call.negotiation import Negotiation
+from segue.call.path import LocalPort, MediaPaths
+from segue.protocols.sdp import parse_sdp
+
+
+class Ports(Protocol):
+    """Where media can be received; `phone` opens the sockets."""
+
+    def open(self, interface: str, host: str) -> LocalPort:
+        """A pair of ports, for RTP and on the next one RTCP. Raises LocalError."""
+
+    def close(self, port: LocalPort) -> None: ...
+
+    def host(self, family: int) -> tuple[str, str] | None:
+        """Interface and address to be used for this family now; None when there is none."""
+
+
+class CallMedia:
+    """Made with the port that the first offer or answer names."""
+
+    def __init__(
+        self,
+        config: MediaConfig,
+        keying: KeyAgreement | None,
+        ports: Ports,
+        port: LocalPort,
+        entropy: Entropy,
+        now: float,
+        *,
+        wall_offset: float = 0.0,
+        initial_sequence: int | None = None,
+        trace: Trace = NO_TRACE,
+    ) -> None:
+        self.paths = MediaPaths(port)
+        self.session = MediaSession(
+            MediaIdentity.draw(entropy, initial_sequence), entropy, now, wall_offset=wall_offset, trace=trace
+        )
+        self.verification: Verification = UNPROTECTED
+        self._negotiation = Negotiation(config, keying, entropy, trace)
+        self._keying = keying
+        self._ports = ports
+        self._port = port  # what our next offer or answer names
+        self._trace = trace
+
+    @property
+    def agreement(self) -> MediaAgreement | None:
+        return self._negotiation.agreement
+
+    @property
+    def suite(self) -> str:
+        """Empty in the clear."""
+        return self.session.keys.suite.value if self.session.keys else ""
+
+    # Offers and answers
+
+    def offer(self, now: float) -> bytes:
+        """Our offer, at the newest port. One that is still open is taken back."""
+        if self._negotiation.offer_is_open:
+            self._negotiation.rollback()
+        body = self._negotiation.make_offer(self._local(), now)
+        self._take_keys(now)
+        return body
+
+    def take_answer(self, body: bytes, now: float) -> MediaAgreement:
+        """Raises RemoteError; then all is as before our offer."""
+        agreement = self._negotiation.receive_answer(body, now)
+        self._adopt(agreement, now)
+        return agreement
+
+    def answer(self, body: bytes, now: float) -> bytes:
+        """The answer to an offer, at a port of the offer's address family. Raises RemoteError and changes nothing:
+        488 when it cannot be accepted."""
+        if self._negotiation.offer_is_open:
+            self._negotiation.rollback()
+        self._match_family(body)
+        answer = self._negotiation.receive_offer(body, self._local(), now)
+        agreement = self._negotiation.agreement
+        assert agreement is not None
+        self._adopt(agreement, now)
+        return answer
+
+    def refusal(self, body: bytes) -> bytes:
+        """An answer that takes nothing of an offer which no status can refuse."""
+        return self._negotiation.refuse_offer(body, self._local())
+
+    def rollback(self) -> None:
+        """Our offer was refused."""
+        if self._negotiation.offer_is_open:
+            self._negotiation.rollback()
+
+    def hold(self) -> None:
+        self._negotiation.hold()
+
+    def resume(self) -> None:
+        self._negotiation.resume()
+
+    # Paths
+
+    def listen_on(self, interface: str, host: str) -> LocalPort:
+        """Receive there too, and name it in the next offer. Raises LocalError when no port can be opened."""
+        known = next(
+            (p for p in self.paths.ports if p.interface == interface and p.address.host == host), None
+        )
+        self._port = known or self._ports.open(interface, host)
+        self.paths.restart_proof(self._port)
+        self.paths.listen_on(self._port)
+        return self._port
+
+    def send_from(self, port: LocalPort) -> None:
+        """Our media leaves there from the next packet on."""
+        self.paths.send_from(port)
+
+    def stay_on(self, port: LocalPort) -> None:
+        """The move did not work out: everything is at `port` again."""
+        left = self._port
+        self._port = port
+        self.paths.send_from(port)
+        if left != port and self.paths.forget(left):
+            self._ports.close(left)
+
+    def release(self, now: float) -> None:
+        """Close ports that are not needed any more."""
+        for port in self.paths.released(now):
+            self._ports.close(port)
+
+    def close(self) -> None:
+        for port in self.paths.ports:
+            self._ports.close(port)
+
+    # Inside
+
+    def _local(self) -> LocalMedia:
+        return LocalMedia(self._port.address)
+
+    def _match_family(self, body: bytes) -> None:
+        """A peer that comes over IPv4 is answered at an IPv4 address, also when the call began over IPv6."""
+        family = _family(body)
+        if family is None or family == self._port.address.family:
+            return
+        host = self._ports.host(family)
+        if host is None:
+            return
+        try:
+            self.send_from(self.listen_on(*host))
+        except LocalError as error:
+            self._trace.note("media", "no port in the peer's family", problem=str(error))
+
+    def _adopt(self, agreement: MediaAgreement, now: float) -> None:
+        self._take_keys(now)
+        self.session.use(agreement, now)
+        if agreement.remote is not None:
+            rtcp = agreement.remote_rtcp or agreement.remote
+            self.paths.remote_moved(agreement.remote, rtcp)
+
+    def _take_keys(self, now: float) -> None:
+        if self._keying is None:
+            return
+        for event in self._keying.events():
+            if isinstance(event, KeysReady):
+                self.session.install(event.keys, now)
+            elif isinstance(event, KeyingFailed):
+                self._trace.note("media", "no keys", problem=event.problem)
+            else:
+                self.verification = event.verification
+
+
+def _family(body: bytes) -> int | None:
+    """The address family of the first audio part of a session description."""
+    try:
+        description = parse_sdp(body)
+    except RemoteError:
+        return None
+    for part in description.media:
+        connection = description.connection_of(part)
+        if part.media == "audio" and part.port and connection is not None:
+            return 6 if connection.addrtype == "IP6" else 4
+    return None

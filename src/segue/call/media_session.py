@@ -1,0 +1,369 @@
+"""THE packet path of one call's audio: datagrams in, 20 ms of sound out, and the same backwards. Pure.
+
+In: `demux` sorts, SRTP authenticates, RTP is numbered, the jitter buffer orders, a codec decodes. Out: a codec
+encodes, RTP numbers, SRTP seals. Nothing here knows an address. Keys, SSRC, sequence numbers, rollover counters
+and the jitter buffer live as long as the call, whatever path its packets take (design decision 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from segue.base.entropy import Entropy, number
+from segue.base.errors import RemoteError
+from segue.base.frame import Frame
+from segue.base.keying import MasterKey, SrtpKeys
+from segue.base.machine import earliest
+from segue.base.resample import Resampler
+from segue.base.trace import NO_TRACE, Trace
+from segue.call.agreement import AgreedFormat, MediaAgreement
+from segue.call.formats import EVENTS, OPUS, Format
+from segue.media.codecs import Codec, OpusSettings, codec_for
+from segue.media.playout import Playout, PlayoutStatistics
+from segue.protocols.demux import Kind, sort
+from segue.protocols.rtcp.packets import Bye, parse_rtcp
+from segue.protocols.rtcp.session import RtcpSession
+from segue.protocols.rtp.packet import parse_rtp
+from segue.protocols.rtp.receiver import RtpSource
+from segue.protocols.rtp.sender import RtpSender
+from segue.protocols.rtp.telephone_event import DtmfReceiver, DtmfSender
+from segue.protocols.sdp.format_parameters import opus_parameters
+from segue.protocols.srtp.context import SrtpReceiver, SrtpSender
+
+FRAME = 0.02  # seconds
+OLD_KEYS_LIVE = (
+    30.0  # seconds that a remote key which was replaced is still accepted (RFC 4568 section 7.1.4)
+)
+SOURCES = 4  # synchronisation sources of one peer whose statistics are kept
+
+
+@dataclass(frozen=True)
+class MediaIdentity:
+    """How our stream begins. `sequence` is fixed by the lab only; RFC 3550 section 5.1 wants it random."""
+
+    ssrc: int
+    sequence: int
+    timestamp: int
+    cname: str
+
+    @classmethod
+    def draw(cls, entropy: Entropy, sequence: int | None = None) -> MediaIdentity:
+        """All random; the canonical name per call, so that calls cannot be linked (RFC 7022 section 4.2). A first
+        sequence number below 2**15 keeps the rollover counter of late joiners right (RFC 3711 section 3.3.1)."""
+        first = number(entropy, 1 << 15) if sequence is None else sequence
+        return cls(
+            number(entropy, 1 << 32),
+            first,
+            number(entropy, 1 << 32),
+            f"{entropy.octets(12).hex()}@segue.invalid",
+        )
+
+
+class MediaSession:
+    """Made before there is an agreement; `use` and `install` may come any number of times, in any order.
+
+    The packet path is `receive`, `play` and `send`; RTCP comes out of `transmits` and wants `deadline` and
+    `expire`. `heard_at` is when authenticated media came last.
+    """
+
+    def __init__(
+        self,
+        identity: MediaIdentity,
+        entropy: Entropy,
+        now: float,
+        *,
+        wall_offset: float = 0.0,
+        trace: Trace = NO_TRACE,
+    ) -> None:
+        self.identity = identity
+        self.heard_at = now
+        self.agreement: MediaAgreement | None = None
+        self.keys: SrtpKeys | None = None
+        self._trace = trace
+        self._sender = RtpSender(identity.ssrc, identity.sequence, identity.timestamp, 0, 8000)
+        self._rtcp = RtcpSession(
+            identity.ssrc, identity.cname, entropy, now, wall_offset=wall_offset, sender=self._sender
+        )
+        self._sources: dict[int, RtpSource] = {}
+        self._protect: Callable[[bytes], bytes] | None = None
+        self._srtp_out: SrtpSender | None = None
+        self._srtp_in: SrtpReceiver | None = None
+        self._encoder: Codec | None = None
+        self._encoding: AgreedFormat | None = None
+        self._decoders: dict[int, Codec] = {}
+        self._event_types: frozenset[int] = frozenset()
+        self._playout: Playout | None = None
+        self._resampler: Resampler | None = None
+        self._bundle: list[bytes] = []
+        self._frames_per_packet = 1
+        self._paused = True
+        self._dtmf_out: DtmfSender | None = None
+        self._dtmf_in = DtmfReceiver()
+        self._digits: list[str] = []
+        self._left = False
+        self._retire_at: float | None = None
+
+    # What signalling says
+
+    def use(self, agreement: MediaAgreement, now: float) -> None:
+        """Send and receive as agreed from now on. Codecs that stay keep their state."""
+        self.agreement = agreement
+        self._use_encoder(agreement)
+        self._use_decoders(agreement)
+        self._event_types = frozenset(n for n, f in agreement.receive_types.items() if f in EVENTS)
+        if agreement.held_by:
+            self.heard_at = now  # silence while held counts from here when it ends
+
+    def install(self, keys: SrtpKeys, now: float) -> None:
+        """Send with these keys from now on. Keys that are installed already change nothing."""
+        before, self.keys = self.keys, keys
+        if before is None or before.suite is not keys.suite:
+            self._srtp_out = SrtpSender(keys.suite, keys.local)
+            self._srtp_in = SrtpReceiver(keys.suite, [keys.remote], trace=self._trace)
+        elif self._srtp_out is not None and self._srtp_in is not None:
+            if before.local != keys.local:
+                self._srtp_out.change_key(keys.local)
+            if before.remote != keys.remote:
+                self._srtp_in.add_key(keys.remote)
+                self._retire_at = now + OLD_KEYS_LIVE
+        assert self._srtp_out is not None
+        self._protect = self._srtp_out.protect
+
+    @property
+    def exchanged_keys(self) -> tuple[MasterKey, MasterKey] | None:
+        """Ours and the peer's, as they are now."""
+        return (self.keys.local, self.keys.remote) if self.keys else None
+
+    # The packet path
+
+    def receive(self, datagram: bytes, now: float) -> bool:
+        """Take a datagram that came to one of our ports. True when it was authentic media of this call (any media,
+        when the call is in the clear)."""
+        kind = sort(datagram)
+        if kind is Kind.RTP:
+            return self._receive_rtp(datagram, now)
+        if kind is Kind.RTCP:
+            return self._receive_rtcp(datagram, now)
+        self._trace.drop("media", "neither RTP nor RTCP")
+        return False
+
+    def play(self, now: float) -> Frame | None:
+        """The next 20 ms for the listener's ear; None until something is agreed."""
+        return None if self._playout is None else self._playout.get(now)
+
+    def send(self, frame: Frame, now: float) -> bytes | None:
+        """The packet that carries this 20 ms, ready to leave; None when nothing is to be sent now."""
+        encoder, agreement = self._encoder, self.agreement
+        if encoder is None or agreement is None:
+            return None
+        if not agreement.sends or (agreement.secure and self._protect is None):
+            self._pause(encoder.frame_ticks)
+            return None
+        event = self._next_event()
+        if event is not None:
+            return self._seal(event, now)
+        payload = encoder.encode(self._resampled(frame, encoder))
+        if self._frames_per_packet > 1:
+            self._bundle.append(payload)
+            if len(self._bundle) < self._frames_per_packet:
+                return None
+            payload = b"".join(self._bundle)
+            self._bundle.clear()
+        packet = self._sender.packet(payload, encoder.frame_ticks * self._frames_per_packet, self._paused)
+        self._paused = False
+        return self._seal(packet, now)
+
+    def press(self, digits: str) -> None:
+        """Send keys as telephone events (RFC 4733). Raises RemoteError when the peer takes none."""
+        agreement = self.agreement
+        clock = self._encoding.format.clock_rate if self._encoding else 0
+        events = [e for e in agreement.telephone_events if e.format.clock_rate == clock] if agreement else []
+        if not events:
+            raise RemoteError("the peer takes no telephone events")
+        if self._dtmf_out is None:
+            self._dtmf_out = DtmfSender(events[0].send_type, clock)
+        self._dtmf_out.press(digits)
+
+    @property
+    def rate(self) -> int:
+        """Hz of the frames that `send` takes without resampling."""
+        return self._encoder.sample_rate if self._encoder else 8000
+
+    @property
+    def play_rate(self) -> int:
+        """Hz of the frames that `play` gives."""
+        return self._playout.rate if self._playout else 8000
+
+    @property
+    def codec(self) -> str:
+        return self._encoding.format.name if self._encoding else ""
+
+    @property
+    def statistics(self) -> PlayoutStatistics | None:
+        return self._playout.statistics if self._playout else None
+
+    # RTCP and events
+
+    def transmits(self) -> list[bytes]:
+        """RTCP to be sent, sealed."""
+        return [self._seal_rtcp(octets) for octets in self._rtcp.transmits() if self._may_send()]
+
+    def deadline(self) -> float | None:
+        return earliest(self._rtcp.deadline(), self._retire_at)
+
+    def expire(self, now: float) -> None:
+        self._rtcp.expire(now)
+        if self._retire_at is not None and self._retire_at <= now:
+            self._retire_at = None
+            if self._srtp_in is not None:
+                self._srtp_in.retire_old()
+
+    def digits(self) -> str:
+        """Keys that the peer pressed since the last call."""
+        digits, self._digits = "".join(self._digits), []
+        return digits
+
+    @property
+    def peer_left(self) -> bool:
+        """The peer's RTCP said BYE."""
+        return self._left
+
+    @property
+    def round_trip(self) -> float | None:
+        """Seconds to the peer and back over the media path, from RTCP; None when not known."""
+        return self._rtcp.round_trip
+
+    def bye(self, now: float) -> list[bytes]:
+        """What to send when the call ends (RFC 3550 section 6.3.7)."""
+        self._rtcp.bye(now)
+        return self.transmits()
+
+    # Receiving
+
+    def _receive_rtp(self, datagram: bytes, now: float) -> bool:
+        octets: bytes | None = datagram
+        if self._srtp_in is not None:
+            octets = self._srtp_in.unprotect(datagram)
+        elif self.agreement is None or self.agreement.secure:
+            self._trace.drop("media", "no keys yet")
+            return False
+        if octets is None:
+            return False
+        try:
+            packet = parse_rtp(octets)
+        except RemoteError as error:
+            self._trace.drop("media", "malformed RTP", problem=error.problem)
+            return False
+        source = self._source(packet.ssrc)
+        if source is None or source.receive(packet, now) is None:
+            return False
+        self.heard_at = now
+        if packet.payload_type in self._event_types:
+            digit = self._dtmf_in.receive(packet.payload, packet.timestamp)
+            if digit:
+                self._digits.append(digit)
+        elif self._playout is not None:
+            self._playout.put(
+                packet.payload_type, packet.sequence, packet.timestamp, packet.payload, now, packet.ssrc
+            )
+        return True
+
+    def _source(self, ssrc: int) -> RtpSource | None:
+        source = self._sources.get(ssrc)
+        if source is None:
+            if len(self._sources) >= SOURCES:
+                self._sources.pop(next(iter(self._sources)))
+            clock = self._encoding.format.clock_rate if self._encoding else 8000
+            source = self._sources[ssrc] = RtpSource(ssrc, clock)
+            self._rtcp.add_source(source)
+        return source
+
+    def _receive_rtcp(self, datagram: bytes, now: float) -> bool:
+        octets: bytes | None = datagram
+        if self._srtp_in is not None:
+            octets = self._srtp_in.unprotect_rtcp(datagram)
+        elif self.agreement is None or self.agreement.secure:
+            return False
+        if octets is None:
+            return False
+        try:
+            packets = parse_rtcp(octets)
+        except RemoteError as error:
+            self._trace.drop("media", "malformed RTCP", problem=error.problem)
+            return False
+        self._left = self._left or any(isinstance(packet, Bye) for packet in packets)
+        self._rtcp.receive(packets, now)
+        return False  # RTCP proves nothing about media
+
+    # Sending
+
+    def _seal(self, packet: bytes, now: float) -> bytes:
+        self._rtcp.sent(now)
+        return packet if self._protect is None else self._protect(packet)
+
+    def _seal_rtcp(self, octets: bytes) -> bytes:
+        return octets if self._srtp_out is None else self._srtp_out.protect_rtcp(octets)
+
+    def _may_send(self) -> bool:
+        agreement = self.agreement
+        return agreement is not None and (not agreement.secure or self._srtp_out is not None)
+
+    def _pause(self, ticks: int) -> None:
+        self._sender.skip(ticks)
+        self._paused = True
+        self._bundle.clear()
+
+    def _next_event(self) -> bytes | None:
+        """A telephone event takes the place of sound (RFC 4733 section 2.1)."""
+        dtmf, encoder = self._dtmf_out, self._encoder
+        if dtmf is None or encoder is None or not dtmf.busy:
+            return None
+        return dtmf.next_packet(self._sender, encoder.frame_ticks)
+
+    def _resampled(self, frame: Frame, encoder: Codec):  # type: ignore[no-untyped-def]
+        if frame.rate == encoder.sample_rate:
+            return frame.samples
+        resampler = self._resampler
+        if resampler is None or (resampler.source_rate, resampler.target_rate) != (
+            frame.rate,
+            encoder.sample_rate,
+        ):
+            resampler = self._resampler = Resampler(frame.rate, encoder.sample_rate)
+        return resampler.push(frame.samples)
+
+    def _use_encoder(self, agreement: MediaAgreement) -> None:
+        wanted = agreement.codecs[0]
+        before = self._encoding
+        if before is None or (before.format, before.send_parameters) != (
+            wanted.format,
+            wanted.send_parameters,
+        ):
+            self._encoder = _codec(wanted.format, wanted.send_parameters)
+            self._bundle.clear()
+        if before is None or before.send_type != wanted.send_type or before.format != wanted.format:
+            self._sender.change_payload(wanted.send_type, wanted.format.clock_rate)
+            self._dtmf_out = None
+        self._encoding = wanted
+        # Frames of G.711 and G.722 are put one after another; those of Opus are not (RFC 7587 section 4.2).
+        single = wanted.format is OPUS
+        self._frames_per_packet = 1 if single else max(1, round(agreement.packet_time / 20))
+
+    def _use_decoders(self, agreement: MediaAgreement) -> None:
+        for payload_type, wanted in agreement.receive_types.items():
+            if wanted not in EVENTS and payload_type not in self._decoders:
+                self._decoders[payload_type] = _codec(wanted, "")
+        if self._playout is None:
+            first = agreement.codecs[0].receive_type
+            ordered = {first: self._decoders[first]} | self._decoders
+            self._playout = Playout(ordered, trace=self._trace)
+        else:
+            self._playout.use_codecs(self._decoders)
+
+
+def _codec(wanted: Format, parameters: str) -> Codec:
+    if wanted is not OPUS:
+        return codec_for(wanted.name, wanted.clock_rate)
+    asked = opus_parameters(parameters)
+    # A varying bit rate tells words through the encryption (RFC 6562): constant, whatever the peer asks for.
+    return codec_for("opus", opus=OpusSettings(forward_error_correction=asked.inband_fec))

@@ -1,0 +1,152 @@
+"""Carries out moves: the conductor says where to, `sip_strategy` plans, calls and flows do the steps. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from segue.call import events as say
+from segue.call.call import Call
+from segue.call.call import CallState as State
+from segue.call.flows import Origin
+from segue.mobility.conductor import MoveWanted, Offline, OriginLost
+from segue.mobility.observation import Attachment
+from segue.mobility.plan import Step
+from segue.mobility.policy import Decision, Kind
+from segue.mobility.sip_strategy import CallState, plan
+from segue.protocols.sip.flow import Flow
+
+if TYPE_CHECKING:
+    from segue.phone.user_agent import UserAgent
+
+SOFT_LIMIT = 4.0  # seconds after which a soft move that got nowhere is given up
+
+_STATES = {
+    State.DIALLING: CallState.DIALLING,
+    State.RINGING_OUT: CallState.RINGING_OUT,
+    State.RINGING_IN: CallState.RINGING_IN,
+    State.UP: CallState.UP,
+    State.ENDED: CallState.ENDING,
+}
+
+
+class Moves:
+    """`origin` is where new calls start: the attachment in use."""
+
+    def __init__(self, agent: UserAgent) -> None:
+        self._agent = agent
+        self._decision: Decision | None = None
+        self._began_at = 0.0
+        self.origin: Origin | None = None
+
+    def settle(self, now: float) -> bool:
+        """Carry out what the conductor wants now; True when there was something."""
+        self._keep_flows(now)
+        events = self._agent.conductor.events()
+        for event in events:
+            if isinstance(event, MoveWanted):
+                self._begin(event, now)
+            elif isinstance(event, OriginLost):
+                self._harden(now)
+            elif isinstance(event, Offline):
+                self._decision = None
+        return bool(events)
+
+    def flow_up(self, origin: Origin, flow: Flow, now: float) -> None:
+        """A signalling flow is there: peers of calls that have moved are told first (decision 9)."""
+        if origin != self.origin:
+            return
+        for call in self._agent.live_calls():
+            if call.awaits_telling:
+                self._tell(call, flow, now)
+            elif call.session.flow != flow and call.session.flow.interface == flow.interface:
+                call.change_flow(flow, self._agent.contact(flow), now)
+        self._finish(now)
+
+    def ended(self, event: say.MoveEnded, now: float) -> None:
+        """One call's move is over."""
+        if self._decision is None:
+            return
+        if event.ok:
+            self._finish(now)
+        else:
+            self._decision = None
+            self._agent.conductor.move_failed(now)
+            active = self._agent.conductor.active
+            self.origin = _origin(active) if active else self.origin
+
+    def deadline(self) -> float | None:
+        waits = self._decision is not None and self._decision.kind is Kind.SOFT
+        return self._began_at + SOFT_LIMIT if waits else None
+
+    def expire(self, now: float) -> None:
+        deadline = self.deadline()
+        if deadline is not None and deadline <= now:
+            for call in self._agent.live_calls():
+                call.stay("the new network gave no answer", now)
+
+    def _begin(self, wanted: MoveWanted, now: float) -> None:
+        decision, came_from = wanted.decision, wanted.origin
+        self._decision, self._began_at = decision, now
+        self.origin = _origin(decision.target)
+        self._keep_flows(now)
+        origin = f"{came_from.interface} {came_from.address}" if came_from else ""
+        for call in self._agent.live_calls():
+            for step in plan(_STATES[call.state], decision.kind).at_once:
+                self._do(step, call, decision, origin, now)
+        flow = self._agent.flows.flow(self.origin)
+        if flow is not None:
+            self.flow_up(self.origin, flow, now)
+
+    def _do(self, step: Step, call: Call, decision: Decision, origin: str, now: float) -> None:
+        """Telling the peer and registering wait for the new flow, in this order (`flow_up`)."""
+        target = decision.target
+        if step is Step.RECEIVE_ON_NEW:
+            call.listen_on(decision.kind.value, origin, target.interface, target.address, now)
+        elif step is Step.SEND_FROM_NEW:
+            call.send_from_new()
+
+    def _tell(self, call: Call, flow: Flow, now: float) -> None:
+        hard = self._decision is None or self._decision.kind is Kind.HARD
+        call.tell_peer(flow, self._agent.contact(flow), now, old_flow_works=not hard)
+
+    def _harden(self, now: float) -> None:
+        """The old network went before the new one was proven: our media leaves from the new one at once."""
+        if self._decision is None:
+            return
+        self._decision = Decision(self._decision.target, Kind.HARD, self._decision.reason)
+        for call in self._agent.live_calls():
+            call.send_from_new()
+            if call.move is not None and self.origin is not None:
+                flow = self._agent.flows.flow(self.origin)
+                if flow is not None:
+                    self._tell(call, flow, now)
+
+    def _finish(self, now: float) -> None:
+        """Done when every call's peer knows; without calls as soon as there is a flow."""
+        if self._decision is None or any(call.move is not None for call in self._agent.live_calls()):
+            return
+        if self.origin is not None and self._agent.flows.flow(self.origin) is None:
+            return
+        self._decision = None
+        self._agent.conductor.moved(now)
+
+    def _keep_flows(self, now: float) -> None:
+        """A flow over each network that can carry one, and none over those that are gone (RFC 5626)."""
+        agent = self._agent
+        wanted: dict[str, Origin] = {}
+        active = agent.conductor.active
+        for attachment in agent.attachments():
+            wanted.setdefault(attachment.interface, _origin(attachment))
+        if active is not None and agent.conductor.observation.holds(active):
+            wanted[active.interface] = _origin(active)
+        if self.origin is not None and self._decision is not None:
+            wanted[self.origin.interface] = self.origin
+        for origin in agent.flows.origins():
+            if origin not in wanted.values():
+                agent.flows.drop(origin)
+        for origin in wanted.values():
+            agent.flows.want(origin, now)
+
+
+def _origin(attachment: Attachment) -> Origin:
+    return Origin(attachment.interface, attachment.address)
