@@ -6,13 +6,12 @@ and server both use it: the phone through `invite_session`, the server for every
 
 from __future__ import annotations
 
-from segue.protocols.sip.response_route import reply_flow, sent_by_of, stamp_via
-
 from segue.base.entropy import Entropy, number, token
 from segue.base.errors import RemoteError
 from segue.base.trace import NO_TRACE, Trace
 from segue.protocols.sip.flow import Flow
 from segue.protocols.sip.message import Request, Response, response_to
+from segue.protocols.sip.response_route import reply_flow, sent_by_of, stamp_via
 from segue.protocols.sip.timers import DeadlineHeap, Timers
 from segue.protocols.sip.transaction_client import ClientTransaction, derived
 from segue.protocols.sip.transaction_events import (
@@ -231,8 +230,6 @@ class TransactionLayer:
         answers = reply_flow(via, flow)
         try:
             merge_key = _merge_key(request)
-            if request.cseq.method != request.method:
-                raise RemoteError("CSeq names another method", 400)
         except RemoteError as error:
             self._refuse(request, answers, error.status or 400)
             return
@@ -268,6 +265,11 @@ class TransactionLayer:
             known.receive_again()
             return
         answers = reply_flow(via, flow)
+        try:
+            _merge_key(request)
+        except RemoteError as error:
+            self._refuse(request, answers, error.status or 400)
+            return
         if len(self._servers) >= self._limit:
             self._refuse(request, answers, 503)
             return
@@ -391,10 +393,15 @@ def _key(request: Request, branch: str, sent_by: str, *, method: str = "", to_ta
 
 def _merge_key(request: Request) -> Key | None:
     """From tag, Call-ID and CSeq of a request that is not in a dialog (section 8.2.2.2). A REGISTER has none:
-    the registrar orders those by Call-ID and CSeq itself (section 10.3)."""
-    if request.method == "REGISTER" or request.to.tag:
-        return None
-    return (request.call_id, request.from_.tag or "", str(request.cseq.number), request.method)
+    the registrar orders those by Call-ID and CSeq itself (section 10.3).
+
+    Raises RemoteError(400) when a field that it is made of is missing or malformed."""
+    method = request.method
+    key = (request.call_id, request.from_.tag or "", str(request.cseq.number), method)
+    in_dialog = bool(request.to.tag)
+    if request.cseq.method != method:
+        raise RemoteError("CSeq names another method", 400)
+    return None if in_dialog or method == "REGISTER" else key
 
 
 def without_via(request: Request) -> Request:
