@@ -1,7 +1,7 @@
 """What is done to one packet: encryption and authentication under one set of session keys.
 
 Two transforms of one shape. Both get the nonce ready made, in the form of a base per SSRC that the packet
-index is added to (`nonce`), and know nothing of streams, windows and keys' lives. An octet buffer in, one
+index is xored into (`nonce_base`), and know nothing of streams, windows and keys' lives. An octet buffer in, one
 out; None when the tag is wrong.
 """
 
@@ -15,7 +15,9 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hmac import HMAC
 
-from segue.protocols.srtp.key_derivation import SessionKeys
+from segue.base.errors import LocalError
+from segue.base.keying import MasterKey, Suite
+from segue.protocols.srtp.key_derivation import SessionKeys, derive_session_keys
 
 SRTCP_HEADER = 8  # octets that stay clear: first word and SSRC (RFC 3711 section 3.4)
 SRTCP_INDEX = 4  # octets of E flag and index
@@ -64,8 +66,10 @@ class CounterMode:
 
     def seal_rtcp(self, packet: bytes, index: bytes, nonce: bytes, mki: bytes) -> bytes:
         """`index` is the E flag and the SRTCP index as they stand in the packet."""
-        self._reset_nonce(nonce)
-        sealed = packet[:SRTCP_HEADER] + self._update(packet[SRTCP_HEADER:]) + index
+        if index[0] & 0x80:
+            self._reset_nonce(nonce)
+            packet = packet[:SRTCP_HEADER] + self._update(packet[SRTCP_HEADER:])
+        sealed = packet + index
         mac = self._copy_mac()
         mac.update(sealed)
         return sealed + mki + mac.finalize()[: self.tag_length]
@@ -75,10 +79,13 @@ class CounterMode:
         return length - self.tag_length - mki_length - SRTCP_INDEX
 
     def open_rtcp(self, packet: bytes, index_at: int, nonce: bytes) -> bytes | None:
+        """The RTCP packet; `index_at` comes from `rtcp_index_at`."""
         mac = self._copy_mac()
         mac.update(packet[: index_at + SRTCP_INDEX])
         if not compare_digest(mac.finalize()[: self.tag_length], packet[-self.tag_length :]):
             return None
+        if not packet[index_at] & 0x80:
+            return packet[:index_at]
         self._reset_nonce(nonce)
         return packet[:SRTCP_HEADER] + self._update(packet[SRTCP_HEADER:index_at])
 
@@ -110,5 +117,39 @@ class GaloisCounterMode:
         except InvalidTag:
             return None
 
+    def seal_rtcp(self, packet: bytes, index: bytes, nonce: bytes, mki: bytes) -> bytes:
+        """The tag stands before E flag and index, the MKI behind them (RFC 7714 sections 9.2 and 9.3)."""
+        clear = SRTCP_HEADER if index[0] & 0x80 else len(packet)
+        head = packet[:clear]
+        return head + self._encrypt(nonce, packet[clear:], head + index) + index + mki
+
+    def rtcp_index_at(self, length: int, mki_length: int) -> int:
+        """Where E flag and index stand in an SRTCP packet of `length` octets."""
+        return length - mki_length - SRTCP_INDEX
+
+    def open_rtcp(self, packet: bytes, index_at: int, nonce: bytes) -> bytes | None:
+        """The RTCP packet; `index_at` comes from `rtcp_index_at`."""
+        index = packet[index_at : index_at + SRTCP_INDEX]
+        clear = SRTCP_HEADER if index[0] & 0x80 else index_at - self.tag_length
+        head = packet[:clear]
+        try:
+            return head + self._decrypt(nonce, packet[clear:index_at], head + index)
+        except InvalidTag:
+            return None
+
 
 Transform = CounterMode | GaloisCounterMode
+
+
+def transforms(suite: Suite, master: MasterKey) -> tuple[Transform, Transform]:
+    """The transforms for RTP and for RTCP. RTCP's tag has 80 bits in the "_32" suites too (RFC 4568 section
+    6.2.2). Raises LocalError when key or salt have not the suite's length."""
+    if (len(master.key), len(master.salt)) != (suite.key_length, suite.salt_length):
+        raise LocalError(
+            f"{suite.value} wants {suite.key_length} octets of key and {suite.salt_length} of salt",
+            f"not {len(master.key)} and {len(master.salt)}",
+        )
+    rtp, rtcp = (derive_session_keys(suite, master, rtcp=rtcp) for rtcp in (False, True))
+    if suite.value.startswith("AEAD"):
+        return GaloisCounterMode(rtp), GaloisCounterMode(rtcp)
+    return CounterMode(rtp, 4 if suite.value.endswith("_32") else 10), CounterMode(rtcp, 10)
