@@ -184,12 +184,8 @@ class Namespace:
     def popen(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
         """Start a program in this namespace. It gets a session of its own, and dies with the thread that
         called this: call from one that lives as long as the lab."""
-        process = subprocess.Popen(  # a fork of a process with threads: `entrance` only makes system calls
-            argv,
-            preexec_fn=self.entrance(),
-            start_new_session=True,
-            **options,  # noqa: PLW1509
-        )
+        entrance = self.entrance()  # makes system calls only, so that a fork with threads is no danger
+        process = subprocess.Popen(argv, preexec_fn=entrance, start_new_session=True, **options)  # noqa: PLW1509
         self._processes.append(process)
         return process
 

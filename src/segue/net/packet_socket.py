@@ -48,17 +48,19 @@ class PacketSocket:
         *,
         outgoing: bool = False,
         buffer: int = 0,
-        made: socket.socket | None = None,
+        accepted: bytes = b"",
     ) -> None:
         """`outgoing`: also read what this host sends, for captures. `buffer`: octets of kernel memory.
-        `made` is an AF_PACKET socket of protocol 0 from another namespace."""
+        `accepted`: a classic BPF program, such as `ADDRESS_WORK`."""
         self.interface = interface
-        self._socket = made or socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
+        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
         try:
             self._socket.setblocking(False)
             if not outgoing:
                 self._socket.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+            if accepted:
+                _attach_filter(self._socket, accepted)
             if buffer:
                 _grow(self._socket, buffer)
             self._socket.bind((interface, protocol))
@@ -101,6 +103,44 @@ class PacketSocket:
     def lost(self) -> int:
         """Frames the kernel dropped for want of buffer since the last call (PACKET_STATISTICS)."""
         return int(struct.unpack("II", self._socket.getsockopt(_SOL_PACKET, 6, 8))[1])
+
+
+def _instruction(code: int, true: int, false: int, value: int) -> bytes:
+    return struct.pack("HBBI", code, true, false, value)
+
+
+# ARP; Neighbour Discovery (ICMPv6 133 to 137 without extension headers); DHCP (UDP to port 67 or 68).
+ADDRESS_WORK = b"".join(
+    (
+        _instruction(0x28, 0, 0, 12),  # 0: A = EtherType
+        _instruction(0x15, 13, 0, ETH_P_ARP),  # 1: ARP: accept
+        _instruction(0x15, 0, 5, ETH_P_IPV6),  # 2: not IPv6: 8
+        _instruction(0x30, 0, 0, 20),  # 3: A = next header
+        _instruction(0x15, 0, 9, 58),  # 4: not ICMPv6: reject
+        _instruction(0x30, 0, 0, 54),  # 5: A = type
+        _instruction(0x35, 0, 7, 133),  # 6: below: reject
+        _instruction(0x25, 6, 7, 137),  # 7: above: reject, else accept
+        _instruction(0x15, 0, 5, ETH_P_IP),  # 8: not IPv4: reject
+        _instruction(0x30, 0, 0, 23),  # 9: A = protocol
+        _instruction(0x15, 0, 3, 17),  # 10: not UDP: reject
+        _instruction(0xB1, 0, 0, 14),  # 11: X = length of the IPv4 header
+        _instruction(0x48, 0, 0, 16),  # 12: A = destination port
+        _instruction(0x15, 1, 2, 67),  # 13: accept; else 16
+        _instruction(0x06, 0, 0, 0),  # 14: reject
+        _instruction(0x06, 0, 0, 65535),  # 15: accept
+        _instruction(0x15, 0, 1, 68),  # 16
+        _instruction(0x06, 0, 0, 65535),  # 17: accept
+        _instruction(0x06, 0, 0, 0),  # 18: reject
+    )
+)
+
+
+def _attach_filter(made: socket.socket, program: bytes) -> None:
+    import ctypes
+
+    octets = ctypes.create_string_buffer(program, len(program))
+    count = len(program) // 8
+    made.setsockopt(socket.SOL_SOCKET, 26, struct.pack("HxxxxxxP", count, ctypes.addressof(octets)))
 
 
 def _grow(made: socket.socket, buffer: int) -> None:

@@ -321,7 +321,8 @@ def _attribute(kind: int, value: bytes) -> bytes:
     return struct.pack("HH", 4 + len(value), kind) + value + b"\0" * (-len(value) % 4)
 
 
-def _attributes(data: bytes) -> dict[int, bytes]:
+def parse_attributes(data: bytes) -> dict[int, bytes]:
+    """Attributes of a message by their number; the last of a kind counts."""
     found: dict[int, bytes] = {}
     while len(data) >= 4:
         length, kind = struct.unpack_from("HH", data)
@@ -343,8 +344,8 @@ def _end(name: str, namespace: int | None, link_address: bytes) -> bytes:
 
 def _link(body: bytes) -> LinkInfo:
     _ifi_family, _type, index, flags, _change = struct.unpack_from("BxHiII", body)
-    found = _attributes(body[16:])
-    kind = _attributes(found.get(18, b"")).get(1, b"").rstrip(b"\0").decode()
+    found = parse_attributes(body[16:])
+    kind = parse_attributes(found.get(18, b"")).get(1, b"").rstrip(b"\0").decode()
     name = found.get(3, b"").rstrip(b"\0").decode(errors="replace")
     alias = found.get(20, b"").rstrip(b"\0").decode(errors="replace")
     mtu = int.from_bytes(found.get(4, b""), "little")
@@ -353,7 +354,7 @@ def _link(body: bytes) -> LinkInfo:
 
 def _address(body: bytes) -> AddressInfo:
     _ifa_family, prefix_length, flags, _scope, index = struct.unpack_from("BBBBI", body)
-    found = _attributes(body[8:])
+    found = parse_attributes(body[8:])
     octets = found.get(2) or found[1]
     if 8 in found:
         flags = struct.unpack("I", found[8])[0]
@@ -426,7 +427,7 @@ def _complaint(code: int, flags: int, body: bytes) -> str:
     if flags & _ACK_TLVS:
         original = struct.unpack_from("I", body, 4)[0]
         start = 20 if flags & _CAPPED else 4 + ((original + 3) & ~3)
-        words = _attributes(body[start:]).get(1, b"").rstrip(b"\0").decode(errors="replace")
+        words = parse_attributes(body[start:]).get(1, b"").rstrip(b"\0").decode(errors="replace")
         if words:
             return f"{os.strerror(code)} ({words})"
     return os.strerror(code)
