@@ -81,7 +81,12 @@ class Dialog:
     def of_caller(cls, request: Request, response: Response, flow: Flow) -> Dialog:
         """The dialog that a response (101-199 or 2xx) to our request makes (section 12.1.2).
 
-        Raises RemoteError when the response has no Contact to send anything to."""
+        A response must have a Contact. One without, or with a bad one, is answered where the request went: a peer
+        that gets no ACK would go on answering."""
+        try:
+            target = contact_of(response)
+        except RemoteError:
+            target = None
         dialog = cls(
             DialogId(request.call_id, request.from_.tag or "", response.to.tag or ""),
             request.headers.get("From") or "",
@@ -89,12 +94,10 @@ class Dialog:
             flow,
             owns_call_id=True,
             local_target=request.headers.get("Contact") or "",
-            remote_target=contact_of(response) or "",
+            remote_target=target or request.uri,
             route_set=response.headers.get_all("Record-Route")[::-1],
             secure=flow.secure and request.uri.lower().startswith("sips:"),
         )
-        if not dialog.remote_target and response.status >= 200:
-            raise RemoteError("a 2xx without Contact makes no dialog")
         dialog.local_sequence = request.cseq.number
         return dialog
 

@@ -178,7 +178,7 @@ class CallerSide(SessionCore):
         leg = self.early.pop(response.to.tag or "", None) or self._new_leg(outgoing, response, now)
         leg.hear(response, now)
         leg.dialog.confirm(response)
-        leg.dialog.refresh_target(response)
+        self.refresh_target(leg, response)
         self.leg = leg
         for other in self.early.values():
             self.tell(EarlyDialogEnded(other.dialog))

@@ -149,10 +149,12 @@ class DispatchSide(MoveSide):
         outgoing = self._outgoing.get(event.transaction)
         if outgoing is None:
             return
-        if len(response.headers.get_all("Via")) != 1:
-            self._trace.drop("session", "response for another", status=response.status)  # section 8.1.3.3
+        if len(response.headers.get_all("Via")) != 1 and event.transaction.pending:
+            # Section 8.1.3.3. A final one is taken, as no other can follow it.
+            self._trace.drop("session", "response for another", status=response.status)
             return
         status = response.status
+        outgoing.answered = outgoing.answered or status >= 200
         if 100 < status < 300 or status == 491:
             # Not from a proxy: the peer itself has heard us.
             if outgoing.leg is not None:

@@ -85,6 +85,7 @@ class Outgoing:
 
     __slots__ = (
         "acks",
+        "answered",
         "collisions",
         "heard",
         "leg",
@@ -106,6 +107,7 @@ class Outgoing:
         self.offers = offers
         self.sent_at = now
         self.heard = False  # a response other than 100 came
+        self.answered = False  # a final response came
         self.superseded = False  # another request took its place; only its 2xx still gets an ACK
         self.stranded = False  # its flow is gone and there is no other yet
         self.tries = 0  # how often it was challenged
@@ -231,7 +233,8 @@ class SessionCore:
         return remote_tag in self.early
 
     def _tidy(self) -> None:
-        gone = [t for t in self._outgoing if t.state is State.TERMINATED]
+        """Forget what is over. A transaction that ended without a final response is still to be heard of."""
+        gone = [t for t, o in self._outgoing.items() if t.state is State.TERMINATED and o.answered]
         for transaction in gone:
             del self._outgoing[transaction]
         self._servers = [s for s in self._servers if s.pending or s.accepted is not None]
