@@ -245,7 +245,7 @@ class Call:
         if self._tell_again_at is not None and self._tell_again_at <= now:
             self._tell_again_at = None
             if self.session.state is SessionState.UP:
-                self.session.move(self.session.flow, self.session.contact, self.media.offer(now), now)
+                self._offer_move(now)
 
     def _silent_at(self) -> float | None:
         agreement = self.media.agreement
@@ -291,11 +291,15 @@ class Call:
         elif isinstance(event, said.MessageInDialog):
             known = event.request.method in ("OPTIONS", "INFO")
             self.session.respond(event, 200 if known else 405, now)
-        elif isinstance(event, said.Refused):
+        elif isinstance(event, said.Refused | said.Redirected | said.Ended):
+            self._take_last_word(event)
+
+    def _take_last_word(self, event: said.Refused | said.Redirected | said.Ended) -> None:
+        if isinstance(event, said.Refused):
             self._end("peer" if event.response is not None else "network", event.status, event.reason)
         elif isinstance(event, said.Redirected):
             self._end("peer", event.response.status, f"moved to {', '.join(event.contacts)}")
-        elif isinstance(event, said.Ended):
+        else:
             self._end(event.by.value, event.status, event.reason)
 
     def _ring(self, now: float) -> bool:
@@ -350,13 +354,17 @@ class Call:
         self._compare(now)
 
     def _make_offer(self, event: said.OfferRequested | said.OfferWanted, now: float) -> None:
-        body = self.media.offer(now)
         if isinstance(event, said.OfferRequested):
-            self.session.answer_offer(body, now, dialog=event.dialog)
+            self.session.answer_offer(self.media.offer(now), now, dialog=event.dialog)
         elif event.moved:
-            self.session.move(self.session.flow, self.session.contact, body, now)
+            self._offer_move(now)
         else:
-            self.session.reinvite(body, now)
+            self.session.reinvite(self.media.offer(now), now)
+
+    def _offer_move(self, now: float) -> None:
+        """Tell the peer of our move once more, by the flow that it is known by."""
+        session = self.session
+        session.move(session.flow, session.contact, self.media.offer(now), now, old_flow_works=True)
 
     def _establish(self, now: float) -> None:
         if self.state in (CallState.UP, CallState.ENDED):

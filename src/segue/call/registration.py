@@ -96,6 +96,11 @@ class Registration:
     def is_registered(self, flow: Flow) -> bool:
         return any(b.flow == flow and b.registered for b in self._bindings.values())
 
+    @property
+    def waiting(self) -> bool:
+        """A REGISTER has no answer yet."""
+        return any(binding.transaction is not None for binding in self._bindings.values())
+
     def requests(self) -> list[tuple[str, Flow, Request]]:
         """What is to be sent: interface, flow, request."""
         requests, self._requests = self._requests, []

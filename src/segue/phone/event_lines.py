@@ -8,11 +8,31 @@ from enum import Enum
 from typing import Any
 
 from segue.call.events import CallEvent
+from segue.protocols.sip.flow import Flow
+from segue.protocols.sip.message import Request, Response
 
 
 def describe(event: CallEvent, wall: float) -> dict[str, Any]:
     """`{"event": "move_begun", "time": unix seconds, …}`; dataclasses become objects, enums text."""
     return {"event": _snake(type(event).__name__), "time": round(wall, 6), **_plain(event)}
+
+
+def describe_message(direction: str, flow: Flow, message: Request | Response, wall: float) -> dict[str, Any]:
+    """`{"event": "sip_sent", …}` or "sip_received": what a sequence diagram needs, and nothing secret."""
+    said = {
+        "event": f"sip_{direction}",
+        "time": round(wall, 6),
+        "line": message.start_line(),
+        "call_id": message.headers.get("Call-ID") or "",
+        "cseq": message.headers.get("CSeq") or "",
+        "transport": flow.transport,
+        "interface": flow.interface,
+        "local": str(flow.local),
+        "remote": str(flow.remote),
+        "body": bool(message.body),
+    }
+    reason = message.headers.get("Reason")
+    return said | {"reason": reason} if reason else said
 
 
 def _plain(value: Any) -> Any:

@@ -155,6 +155,12 @@ class UserAgent:
         if call is not None:
             call.media.close()
 
+    @property
+    def waiting(self) -> bool:
+        """A request of ours has no final response yet: a phone that stops had better wait for it."""
+        registering = self.registration is not None and self.registration.waiting
+        return registering or any(session.waiting for session in self.sessions.all())
+
     # From the network and the kernel
 
     def receive(self, message: Request | Response, flow: Flow, now: float) -> None:

@@ -224,6 +224,11 @@ class SessionCore:
         busy = self._outgoing or self._stranded or self._servers or Alarm.LINGER in self._alarms
         return not busy
 
+    @property
+    def waiting(self) -> bool:
+        """A request of ours has no final response yet."""
+        return any(outgoing.pending for outgoing in (*self._outgoing.values(), *self._stranded))
+
     def has_dialog(self, local_tag: str, remote_tag: str) -> bool:
         """Whether a request with these tags (To, From) is in a dialog of this session."""
         if local_tag != self.local_tag:

@@ -1,0 +1,94 @@
+"""The kernel's reports as facts, on the event loop: netlink always, the radio's signal where a socket reports it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Callable
+
+from segue.base.errors import LocalError
+from segue.mobility.observation import AddressFact, Fact, LinkFact, RouteFact, SignalFact
+from segue.net.netlink import AddressEvent, Event, LinkEvent, NetlinkReader, RouteEvent
+
+REPORT_LIMIT = 4096  # octets of one report of the radio
+
+
+class MobilityService:
+    """Calls `on_facts` with each burst of facts, the first one of which is the present state.
+
+    `radio`: path of a datagram socket to listen on, where a line of JSON reports the signal:
+    `{"interface": "wlan0", "dbm": -61, "network": "office"}`, `dbm` null when not associated. Raises LocalError
+    when it cannot be opened.
+    """
+
+    def __init__(self, on_facts: Callable[[list[Fact], float], None], *, radio: str = "") -> None:
+        self._on_facts = on_facts
+        self._loop = asyncio.get_running_loop()
+        self._netlink = NetlinkReader()
+        self._radio = _open_radio(radio) if radio else None
+
+    def start(self) -> None:
+        self._loop.add_reader(self._netlink.fileno(), self._readable)
+        if self._radio is not None:
+            self._loop.add_reader(self._radio.fileno(), self._radio_readable)
+        self._tell(self._netlink.start())
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._netlink.fileno())
+        self._netlink.close()
+        if self._radio is not None:
+            self._loop.remove_reader(self._radio.fileno())
+            self._radio.close()
+
+    def _readable(self) -> None:
+        self._tell(self._netlink.receive())
+
+    def _tell(self, events: list[Event]) -> None:
+        facts = [fact for fact in map(fact_of, events) if fact is not None]
+        if facts:
+            self._on_facts(facts, self._loop.time())
+
+    def _radio_readable(self) -> None:
+        assert self._radio is not None
+        try:
+            report = self._radio.recv(REPORT_LIMIT)
+        except BlockingIOError:
+            return
+        fact = signal_of(report)
+        if fact is not None:
+            self._on_facts([fact], self._loop.time())
+
+
+def fact_of(event: Event) -> Fact | None:
+    """What mobility wants to know of a report of the kernel's."""
+    if isinstance(event, LinkEvent):
+        return LinkFact(event.interface, event.carrier, event.present)
+    if isinstance(event, AddressEvent):
+        return AddressFact(event.interface, event.address, event.usable, event.present, event.deprecated)
+    if isinstance(event, RouteEvent):
+        return RouteFact(event.interface, event.family, event.router, event.metric, event.present)
+    return None
+
+
+def signal_of(report: bytes) -> SignalFact | None:
+    """A report of the radio's; None for one that is none."""
+    try:
+        said = json.loads(report)
+        dbm = said["dbm"]
+        return SignalFact(
+            str(said["interface"]), None if dbm is None else float(dbm), str(said.get("network", ""))
+        )
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def _open_radio(path: str) -> socket.socket:
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    opened.setblocking(False)
+    try:
+        opened.bind(path)
+    except OSError as error:
+        opened.close()
+        raise LocalError(f"cannot listen at {path}: {error.strerror}", "give another --radio") from None
+    return opened

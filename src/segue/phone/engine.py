@@ -1,0 +1,264 @@
+"""A whole phone on the event loop: the user agent with its hands. What the voice process runs, and a test.
+
+Commands are methods, events go to `on_event` as JSON objects (`event_lines`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from segue.base.errors import LocalError
+from segue.base.trace import NO_TRACE, Trace
+from segue.call import events as say
+from segue.call.call import Call
+from segue.mobility.observation import Fact
+from segue.mobility.service import MobilityService
+from segue.net.entropy import SystemEntropy
+from segue.phone.config import PhoneConfig
+from segue.phone.event_lines import describe, describe_message
+from segue.phone.signalling import Signalling
+from segue.phone.user_agent import UserAgent
+from segue.phone.voice import OpenSink, OpenSource, Sink, Source, Voice
+from segue.protocols.sip.flow import Flow
+from segue.protocols.sip.message import Request, Response
+
+FAREWELL = 1.0  # seconds that hanging up and unregistering may take when the phone stops
+
+OnEvent = Callable[[dict[str, Any]], None]
+
+
+class Engine:
+    """`open_source` and `open_sink` say where a call's sound comes from and goes to; by default as configured.
+    `verbose` also tells of each SIP message."""
+
+    def __init__(
+        self,
+        config: PhoneConfig,
+        on_event: OnEvent,
+        *,
+        open_source: OpenSource | None = None,
+        open_sink: OpenSink | None = None,
+        verbose: bool = False,
+        trace: Trace = NO_TRACE,
+    ) -> None:
+        self.config = config
+        self._on_event = on_event
+        self._loop = asyncio.get_running_loop()
+        entropy = SystemEntropy()
+        self.voice = Voice(
+            open_source or self._configured_source,
+            open_sink or self._configured_sink,
+            self._host,
+            first_port=config.local_port,
+            trace=trace,
+        )
+        self.agent = UserAgent(
+            config, self.voice, entropy, wall_offset=time.time() - time.monotonic(), trace=trace
+        )
+        self.signalling = Signalling(
+            self.agent,
+            config.account,
+            config.networks,
+            entropy,
+            self.settle,
+            watch=self._watch if verbose else None,
+            trace=trace,
+        )
+        self._mobility = MobilityService(self._receive_facts, radio=config.networks.radio)
+        self._timer: asyncio.TimerHandle | None = None
+        self._settling = False
+        self._keys_written = False
+        self._stopping = False
+        self._answered = asyncio.Event()  # when the phone stops: nothing is waited for any more
+
+    # Life
+
+    def start(self) -> None:
+        """Look at the networks, find the server, register."""
+        self._mobility.start()
+        self.settle()
+
+    async def stop(self) -> None:
+        """Hang up, take the registration back, close everything."""
+        self._stopping = True
+        now = self._loop.time()
+        for call_id in list(self.agent.calls):
+            self.agent.hang_up(call_id, now)
+        self.agent.unregister(now)
+        self.settle()
+        try:
+            await asyncio.wait_for(self._answered.wait(), FAREWELL)
+        except TimeoutError:
+            pass
+        self.close()
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._mobility.close()
+        self.signalling.close()
+        self.voice.close_all()
+
+    # Commands
+
+    def call(self, target: str) -> None:
+        self.agent.call(target, self._loop.time())
+        self.settle()
+
+    def answer(self, call_id: str) -> None:
+        self.agent.answer(call_id, self._loop.time())
+        call = self.agent.calls.get(call_id)
+        if call is not None and call.media.agreement is not None:
+            self._start_sound(call)  # the caller may speak before its ACK is here
+        self.settle()
+
+    def reject(self, call_id: str, status: int = 603) -> None:
+        self.agent.reject(call_id, status, self._loop.time())
+        self.settle()
+
+    def hang_up(self, call_id: str) -> None:
+        self.agent.hang_up(call_id, self._loop.time())
+        self.settle()
+
+    def hold(self, call_id: str) -> None:
+        self.agent.hold(call_id, self._loop.time())
+        self.settle()
+
+    def resume(self, call_id: str) -> None:
+        self.agent.resume(call_id, self._loop.time())
+        self.settle()
+
+    def press(self, call_id: str, digits: str) -> None:
+        self.agent.press(call_id, digits)
+
+    # The drain rule, for everything at once
+
+    def settle(self) -> None:
+        """After each command and each input: carry out what the agent wants, tell what it says, set the timer."""
+        if self._settling:
+            return
+        self._settling = True
+        agent = self.agent
+        try:
+            while True:
+                wishes, octets, events = agent.flow_wishes(), agent.transmits(), agent.events()
+                for flow, data in octets:
+                    self.signalling.send(flow, data)
+                for wish in wishes:
+                    self.signalling.carry_out(wish)
+                self.voice.own(agent.calls.values())
+                for event in events:
+                    self._take(event)
+                if not (wishes or octets or events):
+                    break
+        finally:
+            self._settling = False
+        self.voice.send_rtcp(agent.calls.values())
+        if self._stopping and not agent.waiting:
+            self._answered.set()
+        self._arm()
+
+    def _arm(self) -> None:
+        deadline = self.agent.deadline()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if deadline is not None:
+            self._timer = self._loop.call_at(deadline, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        self.agent.expire(self._loop.time() + 0.0005)  # the loop may wake by its clock's resolution too early
+        self.settle()
+
+    # Events
+
+    def _take(self, event: say.CallEvent) -> None:
+        now = self._loop.time()
+        if isinstance(event, say.Up | say.EarlyMedia):
+            call = self.agent.calls.get(event.call_id)
+            if call is not None:
+                self._start_sound(call)
+                self._write_keys(call)
+        self._tell(describe(event, time.time()))
+        if isinstance(event, say.Ended) and event.call_id in self.agent.calls:
+            call = self.agent.calls[event.call_id]
+            self._tell_statistics(call)
+            self.voice.stop(call, now)
+            self.agent.forget(event.call_id)
+
+    def _start_sound(self, call: Call) -> None:
+        try:
+            self.voice.start(call)
+        except LocalError as error:
+            self._tell({"event": "problem", "time": time.time(), "call_id": call.id, "problem": str(error)})
+            self.agent.hang_up(call.id, self._loop.time())
+
+    def _tell(self, line: dict[str, Any]) -> None:
+        self._on_event(line)
+
+    def _tell_statistics(self, call: Call) -> None:
+        statistics = call.media.session.statistics
+        if statistics is not None:
+            facts = {name: getattr(statistics, name) for name in statistics.__dataclass_fields__}
+            self._tell(
+                {
+                    "event": "statistics",
+                    "time": round(time.time(), 6),
+                    "call_id": call.id,
+                    "lost_ticks": self.voice.lost_ticks,
+                    **facts,
+                }
+            )
+
+    def _watch(self, direction: str, flow: Flow, message: Request | Response) -> None:
+        self._tell(describe_message(direction, flow, message, time.time()))
+
+    # Networks
+
+    def _receive_facts(self, facts: list[Fact], now: float) -> None:
+        for fact in facts:
+            self.agent.receive_fact(fact, now)
+        self.agent.settle(now)
+        self.settle()
+
+    def _host(self, family: int) -> tuple[str, str] | None:
+        usable = [a for a in self.agent.attachments() if a.family == family]
+        active = self.agent.conductor.active
+        preferred = [a for a in usable if active is not None and a.interface == active.interface]
+        best = (preferred or usable)[:1]
+        return (best[0].interface, best[0].address) if best else None
+
+    # Sound
+
+    def _configured_source(self, _call: Call, rate: int) -> Source:
+        from segue.devices.open import open_source
+
+        return open_source(self.config.sound.audio_in, rate)
+
+    def _configured_sink(self, _call: Call, rate: int) -> Sink:
+        from segue.devices.open import open_sink
+
+        return open_sink(self.config.sound.audio_out, rate)
+
+    def _write_keys(self, call: Call) -> None:
+        """For measurements in the lab: the keys of the first exchange, so that captures can be decrypted."""
+        path, keys = self.config.lab.keys_file, call.media.session.keys
+        if not path or keys is None or self._keys_written:
+            return
+        self._keys_written = True
+        said = {
+            "suite": keys.suite.value,
+            **{
+                name: {"key": key.key.reveal().hex(), "salt": key.salt.reveal().hex()}
+                for name, key in (("local", keys.local), ("remote", keys.remote))
+            },
+        }
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w") as file:
+            json.dump(said, file)

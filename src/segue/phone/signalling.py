@@ -1,0 +1,280 @@
+"""The hands of a phone's signalling: finds servers, opens flows, and carries SIP messages on them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from segue.base.address import Address
+from segue.base.entropy import Entropy
+from segue.base.errors import RemoteError, SegueError
+from segue.base.trace import NO_TRACE, Trace
+from segue.call.flows import CloseWanted, FlowEvent, LocateWanted, OpenWanted, Origin, PingWanted, Server
+from segue.net.sockets import CLASS_SELECTOR_5
+from segue.net.tcp import StreamConnection, connect_tcp
+from segue.net.udp import UdpSocket
+from segue.phone.config import Account, Networks
+from segue.protocols.sip.flow import Flow
+from segue.protocols.sip.framing import PING, PONG, Ping, Pong, StreamReader
+from segue.protocols.sip.locate import Location, Question
+from segue.protocols.sip.message import Request, Response
+from segue.protocols.sip.parser import MalformedMessage, parse_message
+from segue.protocols.sip.uri import SipUri
+
+if TYPE_CHECKING:
+    from segue.net.dns import Resolver
+
+    from segue.net.tls import ClientTls, TlsConnection
+    from segue.phone.user_agent import UserAgent
+
+    Connection = StreamConnection | TlsConnection
+
+Watch = Callable[[str, Flow, Request | Response], None]
+"""Told "sent" or "received" with each message, for whoever draws the sequence."""
+
+
+class Signalling:
+    """Carries out what `agent.flow_wishes()` asks for and what `agent.transmits()` gives; `settled` is called when
+    something came in, so that the owner drains the agent."""
+
+    def __init__(
+        self,
+        agent: UserAgent,
+        account: Account,
+        networks: Networks,
+        entropy: Entropy,
+        settled: Callable[[], None],
+        *,
+        local_port: int = 0,
+        watch: Watch | None = None,
+        trace: Trace = NO_TRACE,
+    ) -> None:
+        self._agent = agent
+        self._account = account
+        self._networks = networks
+        self._entropy = entropy
+        self._settled = settled
+        self._local_port = local_port
+        self._watch = watch
+        self._trace = trace
+        self._loop = asyncio.get_running_loop()
+        self._target = _server_uri(account)
+        self._serial = 0
+        self._udp: dict[Origin, UdpSocket] = {}
+        self._streams: dict[Flow, Connection] = {}
+        self._resolvers: dict[str, Resolver] = {}
+        self._tls: ClientTls | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for connection in self._streams.values():
+            connection.close()
+        for socket in self._udp.values():
+            socket.close()
+        for resolver in self._resolvers.values():
+            resolver.close()
+
+    # What the agent wants
+
+    def carry_out(self, wish: FlowEvent) -> None:
+        if isinstance(wish, LocateWanted):
+            self._locate(wish.origin)
+        elif isinstance(wish, OpenWanted):
+            self._open(wish.origin, wish.server)
+        elif isinstance(wish, PingWanted):
+            self.send(wish.flow, PING)
+        elif isinstance(wish, CloseWanted):
+            self._close(wish.flow)
+
+    def send(self, flow: Flow, octets: bytes) -> None:
+        if self._watch is not None and octets[:2] != b"\r\n":
+            self._watch("sent", flow, parse_message(octets))
+        if flow.reliable:
+            connection = self._streams.get(flow)
+            if connection is not None:
+                connection.write(octets)
+            return
+        socket = self._udp.get(Origin(flow.interface, flow.local.host))
+        if socket is not None:
+            socket.send(octets, flow.remote)
+
+    def _close(self, flow: Flow) -> None:
+        connection = self._streams.pop(flow, None)
+        if connection is not None:
+            connection.close()
+        socket = self._udp.pop(Origin(flow.interface, flow.local.host), None) if not flow.reliable else None
+        if socket is not None:
+            socket.close()
+
+    # Servers (RFC 3263)
+
+    def _locate(self, origin: Origin) -> None:
+        transports = (self._account.transport.upper(),)
+        search = Location(self._target, self._entropy, transports=transports, families=(origin.family,))
+        self._search(origin, search)
+
+    def _search(self, origin: Origin, search: Location) -> None:
+        if search.places is not None:
+            name = self._target.host
+            servers = [Server(place.transport, place.address, name) for place in search.places]
+            self._loop.call_soon(self._located, origin, servers)
+            return
+        for question in search.questions():
+            self._ask(origin, search, question)
+
+    def _ask(self, origin: Origin, search: Location, question: Question) -> None:
+        resolver = self._resolver(origin.interface)
+
+        def answered(answers: list[object]) -> None:
+            before = search.places
+            search.receive(question, answers)  # type: ignore[arg-type]
+            if before is None:
+                self._search(origin, search)
+
+        resolver.ask(question.name, question.kind, answered)
+
+    def _located(self, origin: Origin, servers: list[Server]) -> None:
+        self._agent.located(origin, servers, self._loop.time())
+        self._settled()
+
+    def _resolver(self, interface: str) -> Resolver:
+        if interface not in self._resolvers:
+            from segue.net.dns import Resolver, read_servers
+
+            own = (
+                Path(self._networks.resolver_dir) / f"{interface}.conf"
+                if self._networks.resolver_dir
+                else None
+            )
+            path = own if own is not None and own.exists() else Path("/etc/resolv.conf")
+            self._resolvers[interface] = Resolver(read_servers(path), interface)
+        return self._resolvers[interface]
+
+    # Flows
+
+    def _open(self, origin: Origin, server: Server) -> None:
+        if server.transport == "UDP":
+            self._open_udp(origin, server)
+            return
+        task = self._loop.create_task(self._open_stream(origin, server))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _open_udp(self, origin: Origin, server: Server) -> None:
+        try:
+            socket = self._udp.get(origin) or self._bind(origin)
+        except SegueError as error:
+            self._loop.call_soon(self._failed, origin, None, str(error))
+            return
+        self._udp[origin] = socket
+        self._serial += 1
+        flow = Flow("UDP", socket.local, server.address, origin.interface, self._serial, server.name)
+        self._loop.call_soon(self._opened, origin, flow)
+
+    def _bind(self, origin: Origin) -> UdpSocket:
+        return UdpSocket(
+            Address(origin.host, self._local_port),
+            origin.interface,
+            on_datagram=lambda octets, source, now: self._receive_datagram(origin, octets, source, now),
+            dscp=CLASS_SELECTOR_5,
+            trace=self._trace,
+        )
+
+    async def _open_stream(self, origin: Origin, server: Server) -> None:
+        try:
+            connection: Connection
+            if server.transport == "TLS":
+                connection = await self._client_tls().connect(
+                    server.address, server.name, origin.host, origin.interface, dscp=CLASS_SELECTOR_5
+                )
+            else:
+                connection = await connect_tcp(
+                    server.address, origin.host, origin.interface, dscp=CLASS_SELECTOR_5
+                )
+        except (SegueError, OSError) as error:
+            self._failed(origin, None, str(error))
+            return
+        self._serial += 1
+        flow = Flow(
+            server.transport, connection.local, server.address, origin.interface, self._serial, server.name
+        )
+        self._streams[flow] = connection
+        reader = StreamReader()
+        connection.on_octets = lambda octets, now: self._receive_octets(flow, reader, octets, now)
+        connection.on_closed = lambda reason: self._lost(origin, flow, reason)
+        self._opened(origin, flow)
+
+    def _client_tls(self) -> ClientTls:
+        """Sessions are resumed as long as the phone runs."""
+        if self._tls is None:
+            from segue.net.tls import ClientTls
+
+            account = self._account
+            self._tls = ClientTls(ca=account.ca, certificate=account.certificate, key=account.key)
+        return self._tls
+
+    def _opened(self, origin: Origin, flow: Flow) -> None:
+        self._agent.opened(origin, flow, self._loop.time())
+        self._settled()
+
+    def _failed(self, origin: Origin, flow: Flow | None, problem: str) -> None:
+        self._agent.failed(origin, flow, problem, self._loop.time())
+        self._settled()
+
+    def _lost(self, origin: Origin, flow: Flow, reason: str) -> None:
+        if self._streams.pop(flow, None) is not None:
+            self._failed(origin, flow, reason)
+
+    # What comes
+
+    def _receive_datagram(self, origin: Origin, octets: bytes, source: Address, now: float) -> None:
+        socket = self._udp[origin]
+        if octets == PING:
+            socket.send(PONG, source)
+            return
+        flow = self._agent.flows.flow(origin)
+        if flow is None or flow.remote != source:
+            flow = Flow("UDP", socket.local, source, origin.interface)
+        if octets.strip(b"\r\n") == b"":
+            self._agent.pong(flow)
+            return
+        try:
+            message = parse_message(octets)
+        except MalformedMessage as error:
+            self._trace.drop("signalling", "malformed", problem=error.problem, source=source)
+            return
+        self._take(message, flow, now)
+
+    def _receive_octets(self, flow: Flow, reader: StreamReader, octets: bytes, now: float) -> None:
+        try:
+            pieces = reader.receive(octets)
+        except RemoteError as error:
+            self._trace.drop("signalling", "malformed", problem=error.problem, source=flow.remote)
+            connection = self._streams.get(flow)
+            if connection is not None:
+                connection.close()
+                self._lost(Origin(flow.interface, flow.local.host), flow, "the server sent what is no SIP")
+            return
+        for piece in pieces:
+            if isinstance(piece, Ping):
+                self.send(flow, PONG)
+            elif isinstance(piece, Pong):
+                self._agent.pong(flow)
+            else:
+                self._take(piece, flow, now)
+
+    def _take(self, message: Request | Response, flow: Flow, now: float) -> None:
+        if self._watch is not None:
+            self._watch("received", flow, message)
+        self._agent.receive(message, flow, now)
+        self._settled()
+
+
+def _server_uri(account: Account) -> SipUri:
+    """Where our requests go: the registrar as configured, else the domain of the address of record."""
+    text = account.registrar or account.domain
+    return SipUri.parse(text if text.startswith(("sip:", "sips:")) else f"sip:{text}")

@@ -1,0 +1,195 @@
+"""The hands of a phone's sound: media sockets, the packet clock, and the devices of each call."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from segue.base.address import Address
+from segue.base.errors import LocalError
+from segue.base.frame import Frame
+from segue.base.trace import NO_TRACE, Trace
+from segue.call.call import Call, CallState
+from segue.call.path import LocalPort
+from segue.net.packet_clock import PacketClock
+from segue.net.udp import UdpSocket, open_pair
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PERIOD = 0.02  # seconds
+CATCH_UP = 10  # frames at most that are made at once after the process slept
+
+
+class Source(Protocol):
+    rate: int
+    finished: bool
+
+    def read(self) -> Frame: ...
+
+    def close(self) -> None: ...
+
+
+class Sink(Protocol):
+    rate: int
+
+    def write(self, frame: Frame) -> None: ...
+
+    def close(self) -> None: ...
+
+
+OpenSource = Callable[[Call, int], Source]
+OpenSink = Callable[[Call, int], Sink]
+
+
+@dataclass
+class _Speech:
+    """A call whose sound runs."""
+
+    call: Call
+    source: Source
+    sink: Sink
+
+
+class Voice:
+    """Implements `call.call_media.Ports`. `first_port`: where to look for free ports; 0: the kernel chooses.
+    `on_media` is told of a call when authentic media made a port the active one."""
+
+    def __init__(
+        self,
+        open_source: OpenSource,
+        open_sink: OpenSink,
+        hosts: Callable[[int], tuple[str, str] | None],
+        *,
+        first_port: int = 0,
+        trace: Trace = NO_TRACE,
+    ) -> None:
+        self._open_source = open_source
+        self._open_sink = open_sink
+        self._hosts = hosts
+        self._first_port = first_port
+        self._trace = trace
+        self._sockets: dict[LocalPort, tuple[UdpSocket, UdpSocket]] = {}
+        self._owners: dict[LocalPort, Call] = {}
+        self._speeches: dict[str, _Speech] = {}
+        self._loop = asyncio.get_running_loop()
+        self._clock = PacketClock(PERIOD, self._tick)
+        self.lost_ticks = 0
+
+    # Ports
+
+    def open(self, interface: str, host: str) -> LocalPort:
+        """Two sockets on adjacent ports, bound to the interface. Raises LocalError."""
+        first = self._first_port
+        ports = range(first + first % 2, min(first + 200, 65534), 2) if first else None
+        place: list[LocalPort] = []
+        rtp, rtcp = open_pair(
+            host,
+            interface,
+            ports,
+            on_rtp=lambda octets, source, now: self._receive(place[0], octets, source, now),
+            on_rtcp=lambda octets, source, now: self._receive(place[0], octets, source, now),
+            trace=self._trace,
+        )
+        place.append(LocalPort(interface, rtp.local))
+        self._sockets[place[0]] = (rtp, rtcp)
+        return place[0]
+
+    def close(self, port: LocalPort) -> None:
+        self._owners.pop(port, None)
+        for socket in self._sockets.pop(port, ()):
+            socket.close()
+
+    def host(self, family: int) -> tuple[str, str] | None:
+        return self._hosts(family)
+
+    # Calls
+
+    def start(self, call: Call) -> None:
+        """Sound begins. Harmless when it runs. Raises LocalError when a device cannot be opened."""
+        if call.id in self._speeches:
+            return
+        source = self._open_source(call, call.media.session.rate)
+        try:
+            sink = self._open_sink(call, call.media.session.play_rate)
+        except LocalError:
+            source.close()
+            raise
+        if not self._speeches:
+            # The heap is as large as it gets: collecting it again and again would only stop the voice.
+            gc.collect()
+            gc.freeze()
+            gc.disable()
+            self._clock.start()
+        self._speeches[call.id] = _Speech(call, source, sink)
+
+    def stop(self, call: Call, now: float) -> None:
+        """Sound ends, and the peer's RTCP is told so."""
+        for octets in call.media.session.bye(now):
+            self._send_rtcp(call, octets)
+        speech = self._speeches.pop(call.id, None)
+        if speech is not None:
+            speech.source.close()
+            speech.sink.close()
+        if not self._speeches:
+            self.lost_ticks += self._clock.lost
+            self._clock.stop()
+            gc.enable()
+
+    def finished(self, call_id: str) -> bool:
+        """Whether all of the source has been sent."""
+        speech = self._speeches.get(call_id)
+        return speech is not None and speech.source.finished
+
+    def close_all(self) -> None:
+        self._clock.close()
+        for port in list(self._sockets):
+            self.close(port)
+        gc.enable()
+
+    def send_rtcp(self, calls: Iterable[Call]) -> None:
+        """Send what RTCP has to say."""
+        for call in calls:
+            for octets in call.media.session.transmits():
+                self._send_rtcp(call, octets)
+
+    def own(self, calls: Iterable[Call]) -> None:
+        """Note which call each port belongs to, after ports may have been opened."""
+        self._owners = {port: call for call in calls for port in call.media.paths.ports}
+
+    # The packet path
+
+    def _receive(self, port: LocalPort, octets: bytes, source: Address, now: float) -> None:
+        call = self._owners.get(port)
+        if call is None:
+            self._trace.drop("voice", "no call at this port", source=source)
+        elif call.media.session.receive(octets, now):
+            call.media.paths.received(port, now)
+
+    def _tick(self, expirations: int) -> None:
+        now = self._loop.time()
+        for _ in range(min(expirations, CATCH_UP)):
+            for speech in list(self._speeches.values()):
+                self._speak(speech, now)
+
+    def _speak(self, speech: _Speech, now: float) -> None:
+        call = speech.call
+        session = call.media.session
+        packet = session.send(speech.source.read(), now)
+        path = call.media.paths.active
+        if packet is not None and path is not None:
+            sockets = self._sockets.get(call.media.paths.sending)
+            if sockets is not None:
+                sockets[0].send(packet, path.remote)
+        frame = session.play(now)
+        if frame is not None and call.state is not CallState.ENDED:
+            speech.sink.write(frame)
+
+    def _send_rtcp(self, call: Call, octets: bytes) -> None:
+        agreement, path = call.media.agreement, call.media.paths.rtcp
+        sockets = self._sockets.get(call.media.paths.sending)
+        if agreement is not None and path is not None and sockets is not None:
+            sockets[0 if agreement.rtcp_mux else 1].send(octets, path.remote)
