@@ -146,7 +146,7 @@ class LinkProcess:
         """`networks` and `stations` by name, `links` that always are, `seed`, `log`, `hints` (a socket on
         which the routers hear of attachments)."""
         self._entropy = SeededEntropy(message["seed"])
-        self._log = open(message["log"], "a", buffering=1)  # noqa: SIM115
+        self._log = open(message["log"], "w", buffering=1)  # noqa: SIM115
         if message.get("hints") is not None:
             self._hints = socket.socket(fileno=message["hints"])
         for name, network in message["networks"].items():
