@@ -42,6 +42,7 @@ class Ring:
     def pull(self, count: int) -> Samples:
         """Exactly `count` samples."""
         with self._lock:
+            self._most = max(self._most, 2 * count)  # a card that takes much at once must find it
             if self._waiting and len(self._held) >= max(count, self._target):
                 self._waiting = False
                 self._held = self._joined(np.zeros(len(self._fade), dtype=np.int16), self._held)

@@ -18,10 +18,7 @@ class Source(Protocol):
     """Sound for a call."""
 
     rate: int  # Hz
-
-    @property
-    def finished(self) -> bool:
-        """Whether all there was has been read; silence follows."""
+    finished: bool  # all there was has been read; silence follows
 
     def read(self) -> Frame:
         """The next 20 ms: exactly `rate // 50` samples, int16, mono. Never raises."""

@@ -35,10 +35,7 @@ class WavSource:
         self._resampler = Resampler(self._format.rate, rate)
         self._ready = silence(0)
         self._ended = False  # nothing comes from the file any more
-
-    @property
-    def finished(self) -> bool:
-        return self._ended and not len(self._ready)
+        self.finished = False
 
     def read(self) -> Frame:
         count = self._count
@@ -47,10 +44,11 @@ class WavSource:
         samples, self._ready = self._ready[:count], self._ready[count:]
         if len(samples) < count:
             samples = np.concatenate((samples, silence(count - len(samples))))
+        self.finished = self._ended and not len(self._ready)
         return Frame(samples, self.rate)
 
     def close(self) -> None:
-        self._ended = True
+        self._ended = self.finished = True
         self._ready = silence(0)
         self._file.close()
 

@@ -129,7 +129,8 @@ class Playout:
 
     def _choose(self, codec: Codec) -> None:
         """Decode with `codec` from now on."""
-        if codec.sample_rate != self._codec.sample_rate:
+        past, past_rate = self._before, self._codec.sample_rate
+        if codec.sample_rate != past_rate:
             self._before = _NOTHING
         self._codec = codec
         self.buffer.lookahead = FRAME if codec.redundant else 0.0
@@ -137,18 +138,19 @@ class Playout:
             self._resampler = None
         elif self._resampler is None or self._resampler.source_rate != codec.sample_rate:
             self._resampler = Resampler(codec.sample_rate, self.rate)
+            self._resampler.push(resample(past, past_rate, codec.sample_rate))  # go on from there: no click
 
     # --- sound out
 
     def get(self, now: float) -> Frame:
         """The next 20 ms, at `rate`."""
-        if self._resampler is None and not len(self._resampled):
-            return Frame(self._frame(now), self.rate, now)
         count = self.rate // 50
-        while len(self._resampled) < count:
-            samples = self._frame(now)
+        while (have := len(self._resampled)) < count:
+            samples = self._frame(now)  # which may change codec and resampler
             if self._resampler is not None:
                 samples = self._resampler.push(samples)
+            if not have and len(samples) == count:
+                return Frame(samples, self.rate, now)
             self._resampled = np.concatenate((self._resampled, samples))
         samples, self._resampled = self._resampled[:count], self._resampled[count:]
         return Frame(samples, self.rate, now)
