@@ -14,6 +14,7 @@ from segue.base.errors import LocalError
 from segue.protocols.sip import session_events as said
 from segue.protocols.sip.flow import Flow
 from segue.protocols.sip.message import Request, Response, response_to
+from segue.protocols.sip.transaction_events import RequestReceived
 from segue.testing.sip_ends import SipEnd, SipWire
 
 ALICE, BOB = Address("192.0.2.1", 5060), Address("198.51.100.2", 5060)
@@ -174,7 +175,7 @@ def test_an_offer_in_a_prack_is_answered_in_its_200(clean):
 
 
 def test_a_caller_that_requires_100rel_gets_reliable_ringing(clean):
-    network, alice, bob = clean
+    network, alice, _ = clean
     session_options = alice.options
     alice.options = session_options.__class__(headers=(("Require", "100rel"),))
     alice.dial("bob")
@@ -193,7 +194,7 @@ def test_a_reliable_ringing_that_gets_no_prack_ends_the_call(clean):
 
 
 def test_ringing_is_refreshed_each_minute(clean):
-    network, alice, bob = clean
+    network, alice, _ = clean
     alice.dial("bob")
     network.run(200)
     assert network.answered("INVITE").count(180) == 4
@@ -258,7 +259,7 @@ def test_hang_up_while_it_rings_here(clean):
 
 
 def test_nobody_answers(clean):
-    network, alice, bob = clean
+    network, alice, _ = clean
     network.cut(BOB)
     alice.dial("bob")
     network.run(40)
@@ -476,13 +477,10 @@ def test_a_challenged_call_and_change_go_on_with_credentials(clean):
     take = bob._take
 
     def challenge(event):
-        request = getattr(event, "request", None)
-        if isinstance(request, Request) and request.method in ("INVITE", "UPDATE", "BYE"):
-            if "Proxy-Authorization" not in request.headers and hasattr(event, "transaction"):
-                response = said_407(request)
-                bob.layer.respond(event.transaction, response, network.now)
-                return
-        take(event)
+        if not isinstance(event, RequestReceived) or "Proxy-Authorization" in event.request.headers:
+            take(event)
+        else:
+            bob.layer.respond(event.transaction, said_407(event.request), network.now)
 
     bob._take = challenge  # type: ignore[method-assign]
     obey = alice._obey

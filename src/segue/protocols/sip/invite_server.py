@@ -35,6 +35,7 @@ class InviteServer:
         "_withheld",
         "accepted",
         "again",
+        "moved",
         "offers",
         "request",
         "sender",
@@ -50,6 +51,7 @@ class InviteServer:
         self.sender = ReliableSender(layer.entropy, layer.timers)
         self.accepted: Response | None = None  # the 2xx that went out and has no ACK yet
         self.again = False
+        self.moved = False  # it told of a new Contact
         self.offers = False  # that 2xx has our offer, and the ACK will have the answer
         self._provisional: Response | None = None
         self._withheld: Response | None = None

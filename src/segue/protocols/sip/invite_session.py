@@ -244,6 +244,7 @@ class InviteSession(DispatchSide):
             if self._call is not None and self.state is SessionState.CALLING:
                 self._redials += 1
                 self._call = self.again(self._call, now)
+                self.early.clear()
         elif alarm is not Alarm.LINGER:
             self._refuse_servers(now)
             self.end(Ended(By.PEER, 487, "expired" if alarm is Alarm.EXPIRES else "moved away"))

@@ -18,6 +18,7 @@ from segue.protocols.sip.session_events import (
     Established,
     OfferReceived,
     OfferRequested,
+    TargetChanged,
 )
 from segue.protocols.sip.session_states import SessionState, Turn
 from segue.protocols.sip.transaction_events import CancelReceived, RequestReceived
@@ -217,15 +218,16 @@ class CalleeSide(SessionCore):
             transaction.user = self
             known.adopt(transaction, request, now)
             return
-        last = leg.dialog.remote_sequence if leg is not None else None
+        last = (leg.dialog.remote_sequence if leg is not None else None) or 0
         if (
             leg is None
             or self.state is SessionState.UP
             or len(self._servers) >= OPEN_INVITES
-            or sequence <= (last or 0)
+            or sequence <= last
         ):
-            # Nobody has to know a tag of ours for this: it changes nothing once the dialog has its ACK.
-            self.answer(transaction, request, 482, now)
+            # Nobody has to know a tag of ours for this: it changes nothing once the dialog has its ACK. One that
+            # was overtaken by its successor is over.
+            self.answer(transaction, request, 487 if sequence < last else 482, now)
             return
         try:
             dialog = Dialog.of_callee(request, leg.dialog.id.local_tag, self.contact, self.flow)
@@ -247,6 +249,8 @@ class CalleeSide(SessionCore):
         self._call_server = server
         dialog.local_sequence = leg.dialog.local_sequence
         dialog.state = leg.dialog.state
+        if dialog.next_hop != leg.dialog.next_hop:
+            self.tell(TargetChanged(dialog))
         leg.dialog = dialog
         leg.exchange = OfferAnswer()
         leg.owed = None
@@ -338,7 +342,7 @@ class CalleeSide(SessionCore):
             if server is self._call_server:
                 self.say_bye(leg, now)
                 self.end(Ended(By.NETWORK, 408, "no ACK"))
-        elif leg.heard_at <= now - self.layer.timers.timeout and self._moved_at is None:
-            # RFC 6141 section 5.4: a peer that we heard of since has only lost its address meanwhile.
+        elif leg.heard_at <= now - self.layer.timers.timeout and self._moved_at is None and not server.moved:
+            # RFC 6141 section 5.4: a peer that we heard of since, or that just moved, has only lost its address.
             self.say_bye(leg, now)
             self.end(Ended(By.NETWORK, 408, "no ACK"))

@@ -22,6 +22,7 @@ from segue.protocols.sip.session_events import (
     Redirected,
     Refused,
     Ringing,
+    TargetChanged,
     Trying,
 )
 from segue.protocols.sip.session_states import SessionState, Turn
@@ -62,10 +63,10 @@ class CallerSide(SessionCore):
         if before is None:
             return
         self.supersede(before, now)
-        self.early.clear()
         if body is not None:
             before.offers = bool(body)
         self._call = self.again(before, now, body=body)
+        self.early.clear()
         self.layer.cancel(before.transaction, now, flow=self.flow, reason=MOVED_REASON, at_once=True)
 
     def _cancel_call(self, now: float, reason: str) -> None:
@@ -97,6 +98,7 @@ class CallerSide(SessionCore):
                 self._trace.drop("session", "early dialog not wanted", status=response.status)
                 return
             leg = self.early[tag] = self._new_leg(outgoing, response, now)
+            self._tell_target(leg, outgoing.request)
         leg.hear(response, now)
         if is_reliable(response):
             if not leg.receiver.take(rseq_of(response)):
@@ -109,6 +111,11 @@ class CallerSide(SessionCore):
             event = Ringing if response.status == 180 else Progress
             self.tell(event(response, leg.dialog))
         self._take_early_body(outgoing, leg, response, now)
+
+    def _tell_target(self, leg: Leg, request: Request) -> None:
+        """Who answers is seldom where the INVITE went."""
+        if leg.dialog.remote_target != request.uri:
+            self.tell(TargetChanged(leg.dialog))
 
     def _new_leg(self, outgoing: Outgoing, response: Response, now: float) -> Leg:
         leg = Leg(Dialog.of_caller(outgoing.request, response, self.flow), now)
@@ -148,10 +155,13 @@ class CallerSide(SessionCore):
     def _receive_call_answer(self, outgoing: Outgoing, response: Response, now: float) -> None:
         tag = response.to.tag or ""
         winner = self.leg
-        if self.acknowledge_again(outgoing, tag):
-            return
-        if winner is not None and winner.dialog.id.remote_tag == tag and self._call is outgoing:
-            return  # its ACK waits for our user's answer
+        known = winner is not None and winner.dialog.id.remote_tag == tag and self._call is outgoing
+        if known and winner is not None and self.state is not SessionState.ENDED:
+            # The callee may have moved since the first copy, and waits for the ACK where it is now (RFC 6141
+            # section 4.8).
+            self.refresh_target(winner, response)
+        if self.acknowledge_again(outgoing, tag) or known:
+            return  # without an ACK before, it waits for our user's answer
         if self.state is SessionState.CALLING and not (outgoing.superseded and tag in self.early):
             self._take_call_answer(outgoing, response, now)
         elif outgoing.superseded and (
@@ -175,11 +185,14 @@ class CallerSide(SessionCore):
     def _take_call_answer(self, outgoing: Outgoing, response: Response, now: float) -> None:
         """The first 2xx makes the call; the other early dialogs are over for us."""
         self.turn(Turn.ACCEPT)
-        leg = self.early.pop(response.to.tag or "", None) or self._new_leg(outgoing, response, now)
+        early = self.early.pop(response.to.tag or "", None)
+        leg = self.leg = early or self._new_leg(outgoing, response, now)
         leg.hear(response, now)
         leg.dialog.confirm(response)
-        self.refresh_target(leg, response)
-        self.leg = leg
+        if early is None:
+            self._tell_target(leg, outgoing.request)
+        else:
+            self.refresh_target(leg, response)
         for other in self.early.values():
             self.tell(EarlyDialogEnded(other.dialog))
         self.early.clear()

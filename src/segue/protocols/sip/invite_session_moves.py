@@ -53,7 +53,8 @@ class MoveSide(OfferSide):
     ) -> None:
         """The host has moved: as `change_flow`, and the session is offered anew with `offer`, at once.
 
-        Dialling: the call is placed anew with `offer`, and the first INVITE cancelled. Called but not answered:
+        Dialling: the call is placed anew with `offer`, and the first INVITE cancelled; but one that rings and
+        whose flow still works is left alone, and the session offered anew as soon as it is up. Called but not answered:
         an UPDATE says it when there is early media, else the coming answer does. Up: re-INVITE; one that was
         under way on the dead flow is given up. A refusal does not end the call: ReofferRefused(moved=True).
         """
@@ -61,7 +62,10 @@ class MoveSide(OfferSide):
         self._moved_at = now
         if self.state is SessionState.CALLING:
             if not old_flow_works or self._call is None or not self._call.heard:
+                self._reoffer = self._next_reoffer = None
                 self._place_again(offer, now)
+            else:
+                self._want(self._make_reoffer("INVITE", offer, content_type, moved=True), now)
         elif self.state is not SessionState.ENDED:
             if not old_flow_works:
                 self._abandon_reoffer(now, keep=False)

@@ -26,7 +26,7 @@ class OfferSide(ReofferSide):
             transaction.user = self
             known.adopt(transaction, request, now)
             return
-        ours = self._invite_under_way()
+        ours = self._change_under_way()
         if ours is not None and not self._yields(ours, leg, request, now):
             self.busy(transaction, request, 491, now)
             return
@@ -41,6 +41,7 @@ class OfferSide(ReofferSide):
             return
         server = InviteServer(self.layer, transaction, request)
         transaction.user = self
+        server.moved = self.moves_target(leg, request)
         self._servers.append(server)
         leg.owed = Owed("INVITE", server=server)
         self.wait_for_user(now)
@@ -51,32 +52,35 @@ class OfferSide(ReofferSide):
         else:
             self.tell(OfferRequested(leg.dialog))
 
-    def _invite_under_way(self) -> Outgoing | None:
-        """An INVITE of ours without final response, or whose ACK waits for our user."""
+    def _change_under_way(self) -> Outgoing | None:
+        """An INVITE of ours, or UPDATE with an offer, without final response, or an INVITE whose ACK waits for our
+        user."""
         for outgoing in (*self._outgoing.values(), *self._stranded):
-            invite = outgoing.purpose in (Purpose.CALL, Purpose.REINVITE)
-            if invite and not outgoing.superseded and outgoing.pending:
+            change = outgoing.purpose in (Purpose.CALL, Purpose.REINVITE)
+            change = change or (outgoing.purpose is Purpose.UPDATE and outgoing.offers)
+            if change and not outgoing.superseded and outgoing.pending:
                 return outgoing
         owed = self.leg.owed if self.leg is not None else None
         return owed.outgoing if owed is not None else None
 
     def _yields(self, ours: Outgoing, leg: Leg, request: Request, now: float) -> bool:
-        """Whether our re-INVITE gives way, where section 14.2 asks for 491.
+        """Whether our re-INVITE or UPDATE gives way, where section 14.2 asks for 491.
 
-        Only when the peer's tells of its move and ours has had no answer from it: then ours went to where the
-        peer is no more, and would block its way to us until it times out. Whoever did not make the Call-ID gives
-        way at once, the other side at the second try, so that two who moved together do not both give way.
+        Only when ours has had no answer and the peer has moved: then ours went to where it is no more, and would
+        block its way to us until it times out. A new Contact says so, or (when that is a GRUU) that the peer tries
+        a second time while it still has not answered ours. Whoever did not make the Call-ID gives way to a new
+        Contact at once, the other side at the second try, so that two who moved together do not both give way.
         """
-        if ours.purpose is not Purpose.REINVITE or ours.heard or leg.owed is not None:
-            return False
-        if not self.moves_target(leg, request):
+        if ours.purpose is Purpose.CALL or ours.heard or leg.owed is not None:
             return False
         ours.collisions += 1
-        if leg.dialog.owns_call_id and ours.collisions < 2:
+        at_once = self.moves_target(leg, request) and not leg.dialog.owns_call_id
+        if ours.collisions < 2 and not at_once:
             return False
         reoffer = self._mine(ours)
         self.supersede(ours, now)
-        self.layer.cancel(ours.transaction, now)
+        if ours.purpose is Purpose.REINVITE:
+            self.layer.cancel(ours.transaction, now)
         if ours.offers and leg.exchange.state is Exchange.LOCAL_OFFER:
             leg.exchange.take(Step.WITHDRAWN)
         if reoffer is not None:
@@ -96,12 +100,13 @@ class OfferSide(ReofferSide):
     def _receive_update(self, event: RequestReceived, leg: Leg, now: float) -> None:
         """RFC 3311 section 5.2."""
         request, transaction = event.request, event.transaction
+        ours = self._change_under_way()
         if leg.owed is not None and leg.owed.method == "UPDATE":
             self.busy(transaction, request, 500, now)
         elif not request.body:
             self.refresh_target(leg, request)
             self.answer(transaction, request, 200, now)
-        elif leg.exchange.state is Exchange.LOCAL_OFFER or self._update_under_way():
+        elif (ours is not None and ours.offers and not self._yields(ours, leg, request, now)) or leg.exchange.state is Exchange.LOCAL_OFFER:
             self.busy(transaction, request, 491, now)
         elif leg.exchange.state is Exchange.REMOTE_OFFER or leg.owed is not None:
             self.busy(transaction, request, 500, now)
@@ -111,9 +116,6 @@ class OfferSide(ReofferSide):
             self.wait_for_user(now)
             content_type = request.headers.get("Content-Type") or ""
             self.tell(OfferReceived(request.body, content_type, "UPDATE", leg.dialog))
-
-    def _update_under_way(self) -> bool:
-        return any(o.purpose is Purpose.UPDATE and o.pending for o in self._outgoing.values())
 
     # Our user's answers
 

@@ -315,7 +315,8 @@ class SessionCore:
             request.body = before.body
         else:
             request = before
-            request.headers.set("CSeq", f"{before.cseq.number + 1} {before.method}")
+            used = [early.dialog.local_sequence or 0 for early in self.early.values()]
+            request.headers.set("CSeq", f"{max(before.cseq.number, *used, 0) + 1} {before.method}")
             request.headers.set("Contact", self.contact)
         for name, value in (headers or {}).items():
             request.headers.set(name, value)
@@ -360,8 +361,11 @@ class SessionCore:
         if known is None:
             return False
         ack, octets, flow = known
-        present = self.way(ack, self.leg)
-        if present != flow:
+        leg = self.leg
+        present = self.way(ack, leg)
+        if leg is not None and leg.dialog.id.remote_tag == tag and ack.uri != leg.dialog.remote_target:
+            self.acknowledge(outgoing, leg, ack.body, ack.headers.get("Content-Type") or "")
+        elif present != flow:
             octets = self.layer.send(ack.copy(), present)
             outgoing.acks[tag] = (ack, octets, present)
         else:

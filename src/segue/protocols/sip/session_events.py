@@ -134,7 +134,8 @@ class OfferWanted(NamedTuple):
 
 
 class TargetChanged(NamedTuple):
-    """The peer has a new Contact. When `dialog.next_hop` leads to it, the flow has to follow (`change_flow`)."""
+    """The peer has a new Contact, or its first one is not where the INVITE went. Whoever sends straight to
+    `dialog.next_hop`, without a proxy of his own, has to follow with the flow (`change_flow`)."""
 
     dialog: Dialog
 
