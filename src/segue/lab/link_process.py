@@ -99,6 +99,8 @@ class LinkProcess:
             data = self._control.recv(65536)
         except BlockingIOError:
             return
+        except ConnectionError:
+            data = b""
         if not data:
             self._running = False  # the lab has gone
             return

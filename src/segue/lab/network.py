@@ -69,9 +69,12 @@ class Network:
         seed: int = 0,
         folder: Path | None = None,
         rapid_commit: bool = True,
+        attachment_hints: bool = True,
     ) -> None:
         """`folder` takes logs and captures and stays; without one they are thrown away. `rapid_commit`:
-        whether the DHCP servers know RFC 4039. Nothing is built before the `with`."""
+        whether the DHCP servers know RFC 4039. `attachment_hints`: whether access points tell their router
+        of a station that comes, which then advertises unasked (RFC 4957). Nothing is built before the
+        `with`."""
         self.topology = topology
         self.preset = links or preset("clean")
         self.seed = seed
@@ -80,6 +83,7 @@ class Network:
         self.routers: dict[str, Namespace] = {}
         self._keep = folder is not None
         self._rapid_commit = rapid_commit
+        self._hints = attachment_hints
         self._links: Links | None = None
         self._wire: Namespace | None = None
         self._number = 100
@@ -167,15 +171,14 @@ class Network:
         names = interfaces or tuple(s.interface for s in self.topology.stations if s.host == host)
         arguments = [f"{key}={value}" for key, value in {"seed": str(self.seed), **options}.items()]
         command = python_command("segue.lab.attachment", ",".join(names), *arguments)
-        process = self.hosts[host].popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._log(f"attach-{host}")
-        )
-        assert process.stdout is not None
-        if not process.stdout.readline():
-            raise LocalError(
-                f"the attachment agent of {host} did not start", f"see {self.folder}/attach-{host}.log"
-            )
-        return process
+        return self._start_ready(self.hosts[host], command, f"attach-{host}")
+
+    def start_address_monitor(self, host: str) -> Path:
+        """The file in which the host's kernel is quoted: `address_monitor.read_monitor` reads it."""
+        path = self.folder / f"addresses-{host}.jsonl"
+        command = python_command("segue.lab.address_monitor", path)
+        self._start_ready(self.hosts[host], command, f"addresses-{host}")
+        return path
 
     # --- building it
 
@@ -338,7 +341,7 @@ class Network:
             links.configure(
                 seed=self.seed,
                 log=str(links.log),
-                hints=tells.fileno(),
+                hints=tells.fileno() if self._hints else None,
                 networks={
                     network.name: {
                         "interface": f"ar-{network.name}",

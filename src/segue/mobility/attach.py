@@ -1,0 +1,376 @@
+"""Getting an address at a network just reached: one interface's machine. Pure; `attach_agent` does what it says.
+
+Link up: a router solicitation and a DHCPDISCOVER leave at once (a node that has just moved need not wait, RFC
+4861 section 6.3.7). A router advertisement makes an address, a default route and, from the router's own option, its
+link-layer address; a lease does the same for IPv4. Then the router is told where we are before it asks: an
+unsolicited neighbour advertisement (RFC 9131), an ARP announcement (RFC 5227).
+
+Link down changes nothing but that nothing more is sent: the link may come back where it was. When an
+advertisement shows that it did not (RFC 6059 in its simplest form: none of our prefixes, another router), what
+belonged to the old network is removed, after the new is in place.
+
+Inputs are Ethernet frames and what the kernel says; outputs are Ethernet frames; events are what is to be set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+from segue.base.entropy import Entropy
+from segue.base.errors import RemoteError
+from segue.base.machine import earliest
+from segue.base.secret import Secret
+from segue.base.trace import NO_TRACE, Trace
+from segue.protocols.dhcp.address_conflict import AddressConflict, ConflictState
+from segue.protocols.dhcp.client import Bound, DhcpClient, Lease
+from segue.protocols.nd.duplicate_address_detection import DadMode
+from segue.protocols.nd.interface_identifier import address_in, stable_opaque
+from segue.protocols.nd.messages import (
+    NeighbourAdvertisement,
+    Received,
+    RouterAdvertisement,
+    parse_message,
+    write_message,
+)
+from segue.protocols.nd.options import (
+    PrefixInformation,
+    RecursiveDnsServers,
+    SourceLinkLayerAddress,
+    TargetLinkLayerAddress,
+)
+from segue.protocols.nd.packet import ALL_ROUTERS, multicast_link_address, write_frame
+from segue.protocols.nd.router_solicitation import RouterDiscovery
+
+IpAddress = IPv4Address | IPv6Address
+IpNetwork = IPv4Network | IPv6Network
+
+MAX_ADDRESSES = 16  # of one interface; an advertisement may carry more prefixes than anyone needs
+MAX_DUPLICATES = 3  # RFC 7217 section 6: IDGEN_RETRIES
+TWO_HOURS = 7200.0  # RFC 4862 section 5.5.3 e
+_ARP, _IPV4, _IPV6 = 0x0806, 0x0800, 0x86DD
+
+
+@dataclass(frozen=True)
+class AttachConfig:
+    """`families`: which of 4 and 6. `dad`: how IPv6 duplicates are found; IPv4 addresses are announced and used
+    at once. `key` makes interface identifiers that are stable in a network and unlinkable between networks."""
+
+    key: Secret
+    families: tuple[int, ...] = (6, 4)
+    dad: DadMode = DadMode.OPTIMISTIC
+    rapid_commit: bool = True
+
+
+@dataclass(frozen=True)
+class SetAddress:
+    """Give the interface this address; lifetimes in seconds. It may have it already."""
+
+    address: IpAddress
+    prefix_length: int
+    valid: int
+    preferred: int
+
+
+@dataclass(frozen=True)
+class RemoveAddress:
+    address: IpAddress
+    prefix_length: int
+
+
+@dataclass(frozen=True)
+class SetRouter:
+    """The default router, with its link-layer address where known and needed (else empty)."""
+
+    router: IpAddress
+    link_address: bytes
+
+
+@dataclass(frozen=True)
+class RemoveRouter:
+    router: IpAddress
+
+
+@dataclass(frozen=True)
+class Resolvers:
+    """The network's own name servers."""
+
+    servers: tuple[IpAddress, ...]
+
+
+AttachEvent = SetAddress | RemoveAddress | SetRouter | RemoveRouter | Resolvers
+
+
+@dataclass
+class _Own:
+    """An address made from a prefix."""
+
+    address: IPv6Address
+    valid_until: float
+    duplicates: int = 0
+    confirmed: bool = True  # advertised since the carrier came
+
+
+class InterfaceAttachment:
+    """A machine for one interface. `point_to_point`: no neighbour discovery, hence no duplicates and nobody
+    to tell."""
+
+    def __init__(
+        self,
+        interface: str,
+        link_address: bytes,
+        config: AttachConfig,
+        entropy: Entropy,
+        point_to_point: bool = False,
+        trace: Trace = NO_TRACE,
+    ) -> None:
+        self.interface = interface
+        self.config = config
+        self.up = False
+        self._link = link_address
+        self._point_to_point = point_to_point
+        self._entropy = entropy
+        self._trace = trace
+        self._discovery = RouterDiscovery(entropy)
+        self._dhcp = DhcpClient(link_address, entropy, config.rapid_commit, trace=trace)
+        self._conflict: AddressConflict | None = None
+        self._own: dict[IPv6Network, _Own] = {}
+        self._routers: dict[IPv6Address, float] = {}  # until when each is a default router
+        self._heard: set[IPv6Address] = set()  # routers, since the carrier came
+        self._lease: Lease | None = None
+        self._transmits: list[bytes] = []
+        self._events: list[AttachEvent] = []
+
+    # --- what the kernel says
+
+    def link_up(self, now: float) -> None:
+        """The carrier has come; nothing when it was there."""
+        if self.up:
+            return
+        self.up = True
+        self._heard.clear()
+        for own in self._own.values():
+            own.confirmed = False
+        if 6 in self.config.families:
+            self._discovery.start(now)
+        if 4 in self.config.families:
+            self._dhcp.start(now)
+        self._drain(now)
+
+    def link_down(self, now: float) -> None:
+        """The carrier has gone. Addresses and routes stay."""
+        self.up = False
+        self._discovery.stop()
+        self._dhcp.stop()
+        self._conflict = None
+        self._drain(now)
+
+    def address_proven(self, address: IpAddress, now: float) -> None:
+        """The kernel has found no duplicate of an address (RFC 4862 section 5.4): tell the router, which a
+        node may not override before (RFC 4429 section 3.3)."""
+        mine = any(own.address == address for own in self._own.values())
+        if mine and self.up and isinstance(address, IPv6Address) and self.config.dad is not DadMode.NONE:
+            self._tell_router(address, override=True)
+        self._drain(now)
+
+    def address_duplicate(self, address: IpAddress, now: float) -> None:
+        """Another host has it: the next identifier (RFC 7217 section 6), a few times."""
+        found = next(((p, own) for p, own in self._own.items() if own.address == address), None)
+        if found is None:
+            return
+        prefix, own = found
+        self._events.append(RemoveAddress(own.address, prefix.prefixlen))
+        own.duplicates += 1
+        if own.duplicates > MAX_DUPLICATES:
+            self._trace.note("attach", "every address is a duplicate", prefix=str(prefix))
+            return
+        own.address = self._address(prefix, own.duplicates)
+        left = int(max(0.0, own.valid_until - now))
+        self._events.append(SetAddress(own.address, prefix.prefixlen, left, left))
+
+    # --- the machine's verbs
+
+    def receive(self, frame: bytes, source: object, now: float) -> None:  # noqa: ARG002
+        """An Ethernet frame that came in on the interface."""
+        kind = int.from_bytes(frame[12:14], "big")
+        if not self.up:
+            self._trace.drop("attach", "link is down")
+        elif kind == _IPV6 and 6 in self.config.families:
+            self._receive_discovery(frame[14:], now)
+        elif kind == _IPV4 and 4 in self.config.families:
+            self._dhcp.receive(frame, None, now)
+        elif kind == _ARP and self._conflict is not None:
+            self._conflict.receive(frame, None, now)
+        self._drain(now)
+
+    def transmits(self) -> list[bytes]:
+        """Ethernet frames."""
+        transmits, self._transmits = self._transmits, []
+        return transmits
+
+    def deadline(self) -> float | None:
+        conflict = self._conflict.deadline() if self._conflict else None
+        routers = min(self._routers.values(), default=None)
+        return earliest(self._discovery.deadline(), self._dhcp.deadline(), conflict, routers)
+
+    def expire(self, now: float) -> None:
+        self._discovery.expire(now)
+        self._dhcp.expire(now)
+        if self._conflict is not None:
+            self._conflict.expire(now)
+        for router in [router for router, until in self._routers.items() if until <= now]:
+            self._lose_router(router)
+        self._drain(now)
+
+    def events(self) -> list[AttachEvent]:
+        """What is to be set, in this order."""
+        events, self._events = self._events, []
+        return events
+
+    # --- IPv6
+
+    def _receive_discovery(self, packet: bytes, now: float) -> None:
+        try:
+            received = parse_message(packet)
+        except RemoteError as error:
+            self._trace.drop("attach", "malformed", problem=error.problem)
+            return
+        self._discovery.receive(received, None, now)
+        for advertisement in self._discovery.events():
+            self._receive_advertisement(advertisement, now)
+
+    def _receive_advertisement(self, received: Received, now: float) -> None:
+        message, router = received.message, received.source
+        assert isinstance(message, RouterAdvertisement)
+        prefixes = [option for option in message.all_options(PrefixInformation) if _usable(option)]
+        foreign = self._left_behind({option.prefix for option in prefixes})
+        for other in [r for r in self._routers if foreign and r != router and r not in self._heard]:
+            self._lose_router(other)
+        self._heard.add(router)
+        for option in prefixes:
+            self._receive_prefix(option, now)
+        self._receive_router(message, router, now)
+        for prefix in foreign:
+            gone = self._own.pop(prefix)
+            self._events.append(RemoveAddress(gone.address, prefix.prefixlen))
+        servers = message.option(RecursiveDnsServers)
+        if servers is not None and servers.lifetime:
+            self._events.append(Resolvers(servers.servers))
+
+    def _left_behind(self, prefixes: set[IPv6Network]) -> list[IPv6Network]:
+        """Our prefixes of another link: not advertised since the carrier came, while others are."""
+        if not prefixes or any(prefix in self._own for prefix in prefixes):
+            return []
+        return [prefix for prefix, own in self._own.items() if not own.confirmed]
+
+    def _receive_prefix(self, option: PrefixInformation, now: float) -> None:
+        """RFC 4862 section 5.5.3."""
+        own = self._own.get(option.prefix)
+        if own is None:
+            if not option.valid or len(self._own) >= MAX_ADDRESSES:
+                return
+            own = _Own(self._address(option.prefix, 0), now + option.valid)
+            self._own[option.prefix] = own
+        else:
+            left = own.valid_until - now
+            # Section 5.5.3 e: nobody may end an address at once by an unauthenticated advertisement.
+            valid = option.valid if option.valid > min(TWO_HOURS, left) else min(TWO_HOURS, left)
+            own.valid_until, own.confirmed = now + valid, True
+        if own.duplicates > MAX_DUPLICATES:
+            return
+        valid_left = int(own.valid_until - now)
+        preferred = min(option.preferred, valid_left)
+        self._events.append(SetAddress(own.address, option.prefix.prefixlen, valid_left, preferred))
+        if self.config.dad is not DadMode.FULL:
+            self._tell_router(own.address, override=self.config.dad is DadMode.NONE)
+
+    def _receive_router(self, message: RouterAdvertisement, router: IPv6Address, now: float) -> None:
+        if not message.lifetime:
+            if router in self._routers:
+                self._lose_router(router)
+            return
+        option = message.option(SourceLinkLayerAddress)
+        self._routers[router] = now + message.lifetime
+        link = option.address if option is not None and not self._point_to_point else b""
+        self._events.append(SetRouter(router, link))
+
+    def _lose_router(self, router: IPv6Address) -> None:
+        del self._routers[router]
+        self._events.append(RemoveRouter(router))
+
+    def _address(self, prefix: IPv6Network, duplicates: int) -> IPv6Address:
+        identifier = stable_opaque(prefix, self.interface, "", self.config.key, duplicates)
+        return address_in(prefix, identifier)
+
+    def _tell_router(self, address: IPv6Address, override: bool) -> None:
+        """RFC 9131 section 6.1.2: an unsolicited advertisement to all routers, so that the first packet to
+        us needs no address resolution there."""
+        if self._point_to_point:
+            return
+        option = TargetLinkLayerAddress(self._link)
+        message = NeighbourAdvertisement(address, (option,), override=override)
+        packet = write_message(message, address, ALL_ROUTERS)
+        self._transmits.append(write_frame(packet, self._link, multicast_link_address(ALL_ROUTERS)))
+
+    # --- IPv4
+
+    def _drain(self, now: float) -> None:
+        group = multicast_link_address(ALL_ROUTERS)
+        for packet in self._discovery.transmits():
+            self._transmits.append(write_frame(packet, self._link, group))
+        events = self._dhcp.events()
+        bound = next((event for event in reversed(events) if isinstance(event, Bound)), None)
+        if bound is not None:
+            self._bind(bound.lease, bound.renewed, now)
+        elif events and self._lease is not None:
+            self._unbind(self._lease)
+        self._drain_conflict(now)
+        self._transmits += self._dhcp.transmits()
+
+    def _bind(self, lease: Lease, renewed: bool, now: float) -> None:
+        previous, self._lease = self._lease, lease
+        valid = int(lease.expires_at - now)
+        if lease.router is not None and previous is not None and previous.router not in (None, lease.router):
+            assert previous.router is not None
+            self._events.append(RemoveRouter(previous.router))
+        self._events.append(SetAddress(lease.address, lease.network.prefixlen, valid, valid))
+        if lease.router is not None:
+            is_router = lease.server_source == lease.router and not self._point_to_point
+            self._events.append(SetRouter(lease.router, lease.server_link if is_router else b""))
+        if previous is not None and previous.address != lease.address:
+            self._events.append(RemoveAddress(previous.address, previous.network.prefixlen))
+        if lease.dns_servers:
+            self._events.append(Resolvers(lease.dns_servers))
+        if not self._point_to_point and (self._conflict is None or not renewed):
+            self._conflict = AddressConflict(lease.address, self._link, False, self._entropy)
+            self._conflict.start(now)
+
+    def _unbind(self, lease: Lease) -> None:
+        self._lease = None
+        self._conflict = None
+        if lease.router is not None:
+            self._events.append(RemoveRouter(lease.router))
+        self._events.append(RemoveAddress(lease.address, lease.network.prefixlen))
+
+    def _drain_conflict(self, now: float) -> None:
+        if self._conflict is None:
+            return
+        self._transmits += self._conflict.transmits()
+        lost = any(event.state is ConflictState.LOST for event in self._conflict.events())
+        if lost and self._lease is not None:
+            self._dhcp.decline(now)
+            self._unbind(self._lease)
+
+
+def _usable(option: PrefixInformation) -> bool:
+    """RFC 4862 section 5.5.3 a to c, and an identifier of 64 bits must fit."""
+    link_local = option.prefix.subnet_of(_LINK_LOCAL)
+    return (
+        option.autonomous
+        and not link_local
+        and option.prefix.prefixlen == 64
+        and option.preferred <= option.valid
+    )
+
+
+_LINK_LOCAL = IPv6Network("fe80::/10")

@@ -1,0 +1,147 @@
+"""A mobile node in the lab's networks: it gets addresses, and its packets arrive from there."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from segue.lab.address_monitor import Heard, address_phase, read_monitor
+from segue.lab.namespaces import can_make_namespaces
+from segue.lab.network import Network, wait_for
+from segue.lab.topology import OFFICE_TO_CAFE, TWO_SUBNETS
+from segue.net.netlink import AddressEvent, LinkEvent
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(not can_make_namespaces(), reason="no permission to make network namespaces"),
+]
+OWD = {"office": 5, "umts": 40, "cafe": 5}  # ms, of the access link
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Iterator[Network]:
+    with Network(OFFICE_TO_CAFE, seed=1, folder=tmp_path) as built:
+        yield built
+
+
+def phases(
+    network: Network, path: Path, interface: str, where: str, timeout: float = 3.0
+) -> dict[int, float]:
+    """Milliseconds of the address phase at the last attachment, by family."""
+    attached = [e for e in network.links.history() if e.event == "attached" and e.network == where][-1]
+    access = network.topology.network(where)
+
+    def measured() -> dict[int, float | None]:
+        heard = read_monitor(path)
+        return {family: address_phase(heard, attached, interface, access, family) for family in (6, 4)}
+
+    wait_for(lambda: None not in measured().values(), timeout, f"addresses at {where}")
+    return {family: value * 1000 for family, value in measured().items() if value is not None}
+
+
+def ping(network: Network, interface: str, family: int, target: str = "cn") -> float:
+    """The shortest round trip in ms."""
+    address = network.address(target, family)
+    output = network.hosts["mn"].run(["ping", "-I", interface, "-c", "3", "-i", "0.05", "-q", str(address)])
+    assert " 0% packet loss" in output
+    found = re.search(r"= ([\d.]+)/", output)
+    assert found is not None
+    return float(found.group(1))
+
+
+def test_both_interfaces_reach_the_correspondent_at_once(network: Network) -> None:
+    monitor = network.start_address_monitor("mn")
+    network.start_attachment_agent("mn")
+    network.attach("mn", "wlan0", "office")
+    network.attach("mn", "wwan0", "umts")
+    for interface, where, shortest in (("wlan0", "office", 40), ("wwan0", "umts", 110)):
+        times = phases(network, monitor, interface, where)
+        access = 2 * OWD[where]
+        print(where, times)
+        assert times[6] <= access + 20
+        assert times[4] <= 2 * access + 30
+        for family in (6, 4):
+            assert shortest <= ping(network, interface, family) < shortest + 10
+
+
+def test_address_times_of_ten_moves(network: Network) -> None:
+    monitor = network.start_address_monitor("mn")
+    network.start_attachment_agent("mn")
+    network.attach("mn", "wlan0", "office")
+    phases(network, monitor, "wlan0", "office")
+    times: list[dict[int, float]] = []
+    for where in ("cafe", "office") * 5:
+        network.move("mn", "wlan0", where, link_time=0.02)
+        wait_for(lambda: network.links.history()[-1].network == where)  # noqa: B023
+        time.sleep(0.05)
+        times.append(phases(network, monitor, "wlan0", where))
+    for family, bound in ((6, 10 + 20), (4, 20 + 30)):
+        values = sorted(t[family] for t in times)
+        print(f"IPv{family}", [round(v, 1) for v in values])
+        assert values[len(values) // 2] <= bound
+
+
+def test_lost_carrier_leaves_the_address_and_a_foreign_one_is_worth_nothing(network: Network) -> None:
+    monitor = network.start_address_monitor("mn")
+    agent = network.start_attachment_agent("mn")
+    network.attach("mn", "wlan0", "office")
+    phases(network, monitor, "wlan0", "office")
+    agent.kill()
+    network.detach("mn", "wlan0")
+    wait_for(lambda: not last_link(read_monitor(monitor), "wlan0").carrier)
+    before = network.hosts["mn"].run(["ip", "-o", "addr", "show", "wlan0"])
+    assert "198.18.1." in before and "2001:db8:1:" in before
+    network.attach("mn", "wlan0", "cafe")
+    network.hosts["mn"].run(
+        ["ip", "route", "replace", "default", "via", "198.18.3.1", "dev", "wlan0", "onlink"]
+    )
+    lost = network.hosts["mn"].popen(["ping", "-c", "2", "-i", "0.05", "-W", "0.3", "-q", "198.18.4.10"])
+    assert lost.wait(5) == 1
+
+
+def _is_removal(heard: Heard) -> bool:
+    return isinstance(heard.event, AddressEvent) and not heard.event.present
+
+
+def last_link(heard: list[Heard], interface: str) -> LinkEvent:
+    return [h.event for h in heard if isinstance(h.event, LinkEvent) and h.event.interface == interface][-1]
+
+
+@pytest.mark.parametrize("how", ["address", "interface", "silent"])
+def test_other_ways_to_lose_a_network(network: Network, how: str) -> None:
+    """Whatever way it was lost, the next network's address comes, and packets arrive."""
+    monitor = network.start_address_monitor("mn")
+    network.start_attachment_agent("mn")
+    network.attach("mn", "wlan0", "office")
+    phases(network, monitor, "wlan0", "office")
+    network.detach("mn", "wlan0", how)
+    if how == "address":
+        wait_for(lambda: any(_is_removal(h) for h in read_monitor(monitor)))
+        assert last_link(read_monitor(monitor), "wlan0").carrier
+    elif how == "interface":
+        wait_for(lambda: not last_link(read_monitor(monitor), "wlan0").present)
+    network.attach("mn", "wlan0", "cafe")
+    times = phases(network, monitor, "wlan0", "cafe")
+    print(how, times)
+    assert 40 <= ping(network, "wlan0", 6) < 50
+    assert 40 <= ping(network, "wlan0", 4) < 50
+
+
+@pytest.mark.parametrize("dad", ["full", "none"])
+def test_the_price_of_duplicate_address_detection(tmp_path: Path, dad: str) -> None:
+    with Network(TWO_SUBNETS, seed=1, folder=tmp_path, rapid_commit=False) as network:
+        monitor = network.start_address_monitor("mn")
+        network.start_attachment_agent("mn", dad=dad)
+        network.attach("mn", "wlan0", "a")
+        times = phases(network, monitor, "wlan0", "a")
+        print(dad, times)
+        if dad == "full":
+            assert times[6] > 1000
+        else:
+            assert times[6] <= 30
+        assert 20 <= times[4] <= 50  # two round trips: the server does not know rapid commit
+        assert 40 <= ping(network, "wlan0", 6) < 50
