@@ -92,8 +92,8 @@ class DtmfSender:
         may go in it, as between two digits."""
         marker = False
         if self._event is None:
-            self._pause = max(self._pause - samples, 0) if self._pause else 0
             if self._pause or not self._waiting:
+                self._pause = max(self._pause - samples, 0)
                 return None
             self._event = self._waiting.popleft()
             self._timestamp, self._elapsed, self._copies, marker = sender.timestamp, 0, 0, True
@@ -141,6 +141,6 @@ class DtmfReceiver:
         goes_on = event.event == last.event and not last.end and 0 < passed in {last.duration, LONGEST}
         if not known:
             self._seen.append((timestamp, event.event))
-        if not known or passed == 0:
+        if not known or (passed == 0 and event.duration >= last.duration):
             self._last, self._last_timestamp = event, timestamp
         return "" if known or goes_on else event.digit or ""
