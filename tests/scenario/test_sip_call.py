@@ -141,7 +141,7 @@ def test_an_early_offer_goes_into_the_prack_exchange(clean):
     assert b"to offer 2 of alice" in bob.agreed and alice.agreed == bob.agreed
     bob.update()
     network.run(1)
-    assert b"of alice" in alice.agreed and alice.agreed == bob.agreed
+    assert b"of bob" in alice.agreed.partition(b" to ")[2] and alice.agreed == bob.agreed
     bob.accept()
     network.run(1)
     assert alice.up and bob.up

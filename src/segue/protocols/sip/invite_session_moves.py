@@ -54,9 +54,9 @@ class MoveSide(OfferSide):
         """The host has moved: as `change_flow`, and the session is offered anew with `offer`, at once.
 
         Dialling: the call is placed anew with `offer`, and the first INVITE cancelled; but one that rings and
-        whose flow still works is left alone, and the session offered anew as soon as it is up. Called but not answered:
-        an UPDATE says it when there is early media, else the coming answer does. Up: re-INVITE; one that was
-        under way on the dead flow is given up. A refusal does not end the call: ReofferRefused(moved=True).
+        whose flow still works is left alone, and the session offered anew as soon as it is up. Called but not
+        answered: an UPDATE says it when there is early media, else the coming answer does. Up: re-INVITE; one
+        that was under way on the dead flow is given up. A refusal does not end the call: ReofferRefused(moved=True).
         """
         self._retarget(flow, contact, stream)
         self._moved_at = now

@@ -100,13 +100,14 @@ class OfferSide(ReofferSide):
     def _receive_update(self, event: RequestReceived, leg: Leg, now: float) -> None:
         """RFC 3311 section 5.2."""
         request, transaction = event.request, event.transaction
-        ours = self._change_under_way()
+        ours = self._change_under_way() if leg.exchange.state is Exchange.LOCAL_OFFER else None
+        yields = ours is not None and self._yields(ours, leg, request, now)
         if leg.owed is not None and leg.owed.method == "UPDATE":
             self.busy(transaction, request, 500, now)
         elif not request.body:
             self.refresh_target(leg, request)
             self.answer(transaction, request, 200, now)
-        elif (ours is not None and ours.offers and not self._yields(ours, leg, request, now)) or leg.exchange.state is Exchange.LOCAL_OFFER:
+        elif leg.exchange.state is Exchange.LOCAL_OFFER and not yields:
             self.busy(transaction, request, 491, now)
         elif leg.exchange.state is Exchange.REMOTE_OFFER or leg.owed is not None:
             self.busy(transaction, request, 500, now)
