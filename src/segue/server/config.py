@@ -1,0 +1,80 @@
+"""What a server is told (read from flags and files by `cli.server`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from segue.base.address import Address
+from segue.base.errors import LocalError
+
+TRANSPORTS = ("TLS", "TCP", "UDP")
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """A socket to listen on; port 0 lets the system choose."""
+
+    transport: str  # as in a Via
+    address: Address
+
+    @classmethod
+    def parse(cls, text: str) -> Listen:
+        """`tls:[::]:5061`, `udp:0.0.0.0` (default port). Raises LocalError."""
+        name, colon, rest = text.partition(":")
+        transport = name.upper()
+        if not colon or transport not in TRANSPORTS:
+            raise LocalError(
+                f"--listen {text!r} names no transport", "write tls:[::]:5061 or udp:192.0.2.1:5060"
+            )
+        return cls(transport, Address.parse(rest, 5061 if transport == "TLS" else 5060))
+
+    @property
+    def wildcard(self) -> bool:
+        return self.address.host in ("0.0.0.0", "::")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What is let through. Seconds, or so many a second."""
+
+    strangers: bool = False  # calls to our users from people who cannot authenticate here
+    allow_clear_leg: bool = (
+        False  # what came over TLS may go out over UDP or TCP: its media keys are readable there
+    )
+    min_expires: int = 60
+    max_expires: int = 7200
+    default_expires: int = 3600
+    contacts_limit: int = 20  # bindings of one address of record
+    requests_rate: float = 100.0  # for each source address
+    requests_burst: float = 500.0
+    failures_rate: float = 0.1  # wrong passwords for one user from one source address
+    failures_burst: float = 10.0
+    max_breadth: int = 60
+    timer_c: float = 180.0
+    reunion: float = 8.0  # how long a request waits for a phone that has just lost its flow
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """`name`: the host name that phones reach the server by (the certificate's), the domain by default.
+    `database`: path of the SQLite file; ":memory:" forgets everything at the end."""
+
+    domain: str
+    listens: tuple[Listen, ...]
+    database: str
+    name: str = ""
+    certificate: str = ""
+    key: str = ""
+    policy: Policy = field(default_factory=Policy)
+
+    def __post_init__(self) -> None:
+        if not self.domain or not set(self.domain.lower()) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-"):
+            raise LocalError(f"{self.domain!r} is no domain", "give --domain example.org")
+        if not self.listens:
+            raise LocalError("nothing to listen on", "give --listen tls:[::]:5061")
+        if any(listen.transport == "TLS" for listen in self.listens) and not (self.certificate and self.key):
+            raise LocalError("TLS needs a certificate", "give --cert FILE --key FILE, or --listen udp:… only")
+
+    @property
+    def host(self) -> str:
+        return (self.name or self.domain).lower()
