@@ -161,6 +161,13 @@ class Call:
         call.state = CallState.RINGING_IN
         return call if call._ring(now) else None
 
+    @property
+    def sounds(self) -> bool:
+        """Whether sound may flow: the call is up, we have accepted it, or there is early media."""
+        if self.media.agreement is None or self.state is CallState.ENDED:
+            return False
+        return self.state is CallState.UP or self._accepted or self._early
+
     # Commands
 
     def accept(self, now: float) -> None:

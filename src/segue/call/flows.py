@@ -20,6 +20,7 @@ BACKOFF_FIRST = 0.5  # seconds; RFC 5626 suggests 30 s base, which a call in pro
 BACKOFF_LIMIT = 30.0
 KEEPALIVE_STREAM = 95.0  # seconds between pings, RFC 5626 section 4.4.1: 95 to 120
 KEEPALIVE_DATAGRAM = 24.0  # section 4.4.2: 24 to 29
+LASTING = 5.0  # seconds after which a flow counts as having worked
 PONG_WITHIN = 10.0  # section 4.4.1
 
 
@@ -99,6 +100,7 @@ class _Attempt:
     retry_at: float | None = None
     ping_at: float | None = None
     pong_by: float | None = None
+    opened_at: float = 0.0
 
 
 class Flows:
@@ -148,7 +150,7 @@ class Flows:
             return
         if attempt.trying is not None:
             self._last_good[origin.family] = attempt.trying
-        attempt.flow, attempt.trying, attempt.failures, attempt.retry_at = flow, None, 0, None
+        attempt.flow, attempt.trying, attempt.retry_at, attempt.opened_at = flow, None, None, now
         attempt.ping_at = now + self._keepalive(flow)
         self._events.append(FlowUp(origin, flow))
 
@@ -160,9 +162,13 @@ class Flows:
         self._trace.note("flows", "failed", origin=origin, problem=problem)
         if attempt.flow is not None:
             lost, attempt.flow, attempt.pong_by, attempt.ping_at = attempt.flow, None, None, None
-            self._events.append(FlowDown(origin, lost, problem, 0.0))
             attempt.trying = None
-            attempt.servers = self._order(origin)
+            # A connection that lasted is opened again at once. One that the server closes as soon as it hears us
+            # would be closed again.
+            lasted = now - attempt.opened_at >= LASTING
+            attempt.servers = self._order(origin) if lasted else []
+            attempt.failures = 0 if lasted else attempt.failures
+            self._events.append(FlowDown(origin, lost, problem, 0.0))
         elif attempt.trying in attempt.servers:
             attempt.servers.remove(attempt.trying)
             attempt.trying = None

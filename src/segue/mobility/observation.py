@@ -85,13 +85,18 @@ class _Interface:
 
 
 class Observation:
-    """The picture that facts draw. `ignore` names interfaces that never carry a call (loopback)."""
+    """The picture that facts draw. `ignore` names interfaces that never carry a call (loopback); with `only` no
+    others do; `family` 4 or 6: nothing of the other one is used."""
 
     def __init__(
-        self, ignore: frozenset[str] = frozenset({"lo"}), only: frozenset[str] = frozenset()
+        self,
+        ignore: frozenset[str] = frozenset({"lo"}),
+        only: frozenset[str] = frozenset(),
+        family: int | None = None,
     ) -> None:
         self._ignore = ignore
         self._only = only
+        self._families = (6, 4) if family is None else (family,)
         self._interfaces: dict[str, _Interface] = {}
 
     def receive(self, fact: Fact, now: float) -> None:
@@ -134,7 +139,7 @@ class Observation:
         found: list[Attachment] = []
         for name, interface in self._interfaces.items():
             if interface.carrier:
-                found += _attachments(name, interface)
+                found += _attachments(name, interface, self._families, name in self._only)
         return sorted(found, key=lambda a: (a.metric, -a.family))
 
     def carrier(self, interface: str) -> bool:
@@ -173,18 +178,24 @@ def _receive_route(interface: _Interface, fact: RouteFact) -> None:
         interface.routes[key] = fact
 
 
-def _attachments(name: str, interface: _Interface) -> list[Attachment]:
+def _attachments(
+    name: str, interface: _Interface, families: tuple[int, ...], by_name: bool
+) -> list[Attachment]:
+    """Loopback, where it was asked for by name, is a network that needs no route: phones on one machine."""
     found = []
-    for family in (6, 4):
-        address = _best_address(interface, family)
+    alone = by_name and name == "lo"
+    for family in families:
+        address = _best_address(interface, family, alone)
         routes = [route for route in interface.routes.values() if route.family == family]
+        if alone and not routes:
+            routes = [RouteFact(name, family, "", 0)]
         if address and routes:
             best = min(routes, key=lambda route: route.metric)
             found.append(Attachment(name, family, address, best.router, best.metric))
     return found
 
 
-def _best_address(interface: _Interface, family: int) -> str:
+def _best_address(interface: _Interface, family: int, alone: bool) -> str:
     """The newest global address that is neither held back nor deprecated; deprecated only when alone."""
     usable = [
         fact
@@ -192,7 +203,7 @@ def _best_address(interface: _Interface, family: int) -> str:
         if fact.usable
         and fact.address not in interface.doubtful
         and _family(fact.address) == family
-        and _reaches_beyond_link(fact.address)
+        and (alone or _reaches_beyond_link(fact.address))
     ]
     fresh = [fact for fact in usable if not fact.deprecated] or usable
     return fresh[-1].address if fresh else ""

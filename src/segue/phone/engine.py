@@ -113,7 +113,7 @@ class Engine:
     def answer(self, call_id: str) -> None:
         self.agent.answer(call_id, self._loop.time())
         call = self.agent.calls.get(call_id)
-        if call is not None and call.media.agreement is not None:
+        if call is not None and call.sounds:
             self._start_sound(call)  # the caller may speak before its ACK is here
         self.settle()
 

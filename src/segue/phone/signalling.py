@@ -18,15 +18,14 @@ from segue.net.udp import UdpSocket
 from segue.phone.config import Account, Networks
 from segue.protocols.sip.flow import Flow
 from segue.protocols.sip.framing import PING, PONG, Ping, Pong, StreamReader
-from segue.protocols.sip.locate import Location, Question
+from segue.protocols.sip.locate import Answer, Location, Naptr, Question, Srv
 from segue.protocols.sip.message import Request, Response
 from segue.protocols.sip.parser import MalformedMessage, parse_message
 from segue.protocols.sip.uri import SipUri
 
 if TYPE_CHECKING:
-    from segue.net.dns import Resolver
-
-    from segue.net.tls import ClientTls, TlsConnection
+    from segue.net.dns import Record, Resolver
+    from segue.net.tls import TlsClient, TlsConnection
     from segue.phone.user_agent import UserAgent
 
     Connection = StreamConnection | TlsConnection
@@ -65,7 +64,7 @@ class Signalling:
         self._udp: dict[Origin, UdpSocket] = {}
         self._streams: dict[Flow, Connection] = {}
         self._resolvers: dict[str, Resolver] = {}
-        self._tls: ClientTls | None = None
+        self._tls: TlsClient | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def close(self) -> None:
@@ -119,7 +118,8 @@ class Signalling:
 
     def _search(self, origin: Origin, search: Location) -> None:
         if search.places is not None:
-            name = self._target.host
+            # RFC 5922 section 4: the server must prove the domain we asked for. An address proves nothing.
+            name = self._account.domain if self._target.is_numeric else self._target.host
             servers = [Server(place.transport, place.address, name) for place in search.places]
             self._loop.call_soon(self._located, origin, servers)
             return
@@ -129,10 +129,9 @@ class Signalling:
     def _ask(self, origin: Origin, search: Location, question: Question) -> None:
         resolver = self._resolver(origin.interface)
 
-        def answered(answers: list[object]) -> None:
-            before = search.places
-            search.receive(question, answers)  # type: ignore[arg-type]
-            if before is None:
+        def answered(records: list[Record], _problem: str) -> None:
+            if search.places is None:
+                search.receive(question, [_answer(record) for record in records])
                 self._search(origin, search)
 
         resolver.ask(question.name, question.kind, answered)
@@ -143,15 +142,12 @@ class Signalling:
 
     def _resolver(self, interface: str) -> Resolver:
         if interface not in self._resolvers:
-            from segue.net.dns import Resolver, read_servers
+            from segue.net.dns import Resolver, system_servers
 
-            own = (
-                Path(self._networks.resolver_dir) / f"{interface}.conf"
-                if self._networks.resolver_dir
-                else None
-            )
-            path = own if own is not None and own.exists() else Path("/etc/resolv.conf")
-            self._resolvers[interface] = Resolver(read_servers(path), interface)
+            folder = self._networks.resolver_dir
+            own = Path(folder) / f"{interface}.conf" if folder else None
+            path = str(own) if own is not None and own.exists() else "/etc/resolv.conf"
+            self._resolvers[interface] = Resolver(system_servers(path), interface)
         return self._resolvers[interface]
 
     # Flows
@@ -188,7 +184,7 @@ class Signalling:
         try:
             connection: Connection
             if server.transport == "TLS":
-                connection = await self._client_tls().connect(
+                connection = await self._tls_client().connect(
                     server.address, server.name, origin.host, origin.interface, dscp=CLASS_SELECTOR_5
                 )
             else:
@@ -208,13 +204,13 @@ class Signalling:
         connection.on_closed = lambda reason: self._lost(origin, flow, reason)
         self._opened(origin, flow)
 
-    def _client_tls(self) -> ClientTls:
+    def _tls_client(self) -> TlsClient:
         """Sessions are resumed as long as the phone runs."""
         if self._tls is None:
-            from segue.net.tls import ClientTls
+            from segue.net.tls import TlsClient, TlsOptions
 
             account = self._account
-            self._tls = ClientTls(ca=account.ca, certificate=account.certificate, key=account.key)
+            self._tls = TlsClient(TlsOptions(account.ca, account.certificate, account.key))
         return self._tls
 
     def _opened(self, origin: Origin, flow: Flow) -> None:
@@ -278,3 +274,10 @@ def _server_uri(account: Account) -> SipUri:
     """Where our requests go: the registrar as configured, else the domain of the address of record."""
     text = account.registrar or account.domain
     return SipUri.parse(text if text.startswith(("sip:", "sips:")) else f"sip:{text}")
+
+
+def _answer(record: Record) -> Answer:
+    """A record in the words of RFC 3263's core."""
+    if isinstance(record, str):
+        return record
+    return Naptr(*record) if len(record) == 5 else Srv(*record)

@@ -83,7 +83,7 @@ class UserAgent:
         )
         self.registration = Registration(identity, entropy, self.digest.answer) if account.register else None
         only = frozenset(config.networks.interfaces)
-        observation = Observation(ignore=frozenset({"lo"}) - only, only=only)
+        observation = Observation(frozenset({"lo"}) - only, only, config.networks.family)
         self.conductor = Conductor(observation, Policy(config.networks.preferences), trace)
         self.setup = CallSetup(
             layer=self.layer,

@@ -50,6 +50,10 @@ class Wire(Generic[Load]):
         self._count = 0
         self._cut: set[Hashable] = set()
 
+    @property
+    def cut_ends(self) -> frozenset[Hashable]:
+        return frozenset(self._cut)
+
     def cut(self, end: Hashable) -> None:
         self._cut.add(end)
 

@@ -1,0 +1,17 @@
+"""`segue completion`: what to put into the shell's start-up file."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]), default="bash")
+def command(shell: str) -> None:
+    """Print the completion script. For bash: segue completion >> ~/.bashrc"""
+    from segue.cli.main import cli
+
+    made = get_completion_class(shell)
+    assert made is not None
+    click.echo(made(cli, {}, "segue", "_SEGUE_COMPLETE").source())

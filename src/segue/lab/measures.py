@@ -1,0 +1,195 @@
+"""Gaps, losses and delays of a call's media, from captures alone (the definitions are in docs/measurements.md).
+
+A packet counts when the sender's capture has it octet for octet: what an attacker made is no media. Of several
+copies the first counts. Times are seconds of one clock (the kernel's, of one machine).
+"""
+
+from __future__ import annotations
+
+import statistics
+import struct
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+PACKET_TIME = 0.02  # seconds
+BEFORE, AFTER = 0.5, 5.0  # seconds of the window around a move
+
+
+class Sighting(NamedTuple):
+    """A UDP datagram that may be media, as one interface saw it."""
+
+    time: float
+    place: str  # host and interface, "mn wlan0"
+    octets: bytes  # of the datagram
+
+
+class Delivery(NamedTuple):
+    """One media packet: when it left, and when and where its first copy arrived (None: never)."""
+
+    sequence: int  # extended
+    sent_at: float
+    sent_from: str
+    received_at: float | None
+    received_on: str
+
+
+class Direction(NamedTuple):
+    """What a move did to one direction; ms, and packets."""
+
+    gap_ms: float
+    gap_without_move_ms: float
+    owd_old_ms: float | None
+    owd_new_ms: float | None
+    lost: int
+    recovered: int
+    duplicates: int
+    unheard_ms: float | None
+
+    @property
+    def step_ms(self) -> float:
+        """What the longer path adds to every gap."""
+        if self.owd_old_ms is None or self.owd_new_ms is None:
+            return 0.0
+        return max(0.0, self.owd_new_ms - self.owd_old_ms)
+
+
+def is_rtp(octets: bytes) -> bool:
+    """RTP or SRTP, and not RTCP (RFC 5761 section 4)."""
+    return len(octets) >= 12 and octets[0] >> 6 == 2 and not 192 <= octets[1] <= 223
+
+
+def ssrc_of(octets: bytes) -> int:
+    return int.from_bytes(octets[8:12], "big")
+
+
+def main_ssrc(sightings: Iterable[Sighting]) -> int | None:
+    """The source that most packets are of."""
+    counts: dict[int, int] = {}
+    for sighting in sightings:
+        ssrc = ssrc_of(sighting.octets)
+        counts[ssrc] = counts.get(ssrc, 0) + 1
+    return max(counts, key=lambda ssrc: counts[ssrc]) if counts else None
+
+
+def deliveries(sent: Sequence[Sighting], received: Sequence[Sighting]) -> list[Delivery]:
+    """Each packet of the sender's stream in the order of its sequence numbers, and what became of it. Packets that
+    never got onto a wire (their link had no carrier) are missing from `sent`, and are found by their numbers."""
+    ssrc = main_ssrc(sent)
+    first: dict[bytes, Sighting] = {}
+    for sighting in sorted(received):
+        first.setdefault(sighting.octets, sighting)
+    made: dict[int, Delivery] = {}
+    extended = None
+    for sighting in sorted(sent):
+        if ssrc_of(sighting.octets) != ssrc:
+            continue
+        extended = _extend(struct.unpack_from("!H", sighting.octets, 2)[0], extended)
+        arrival = first.get(sighting.octets)
+        if extended not in made:
+            made[extended] = Delivery(
+                extended,
+                sighting.time,
+                sighting.place,
+                arrival.time if arrival else None,
+                arrival.place if arrival else "",
+            )
+    return [made[number] for number in sorted(made)]
+
+
+def _extend(sequence: int, highest: int | None) -> int:
+    """The extended number next to the highest so far."""
+    if highest is None:
+        return sequence
+    extended = (highest & ~0xFFFF) | sequence
+    return min(
+        (extended - 0x10000, extended, extended + 0x10000), key=lambda candidate: abs(candidate - highest)
+    )
+
+
+def gap(stream: Sequence[Delivery], begin: float, end: float) -> float:
+    """The largest time between arrivals in the window, less one packet time; seconds. The silence that is cut by
+    an edge of the window counts as far as it lies inside."""
+    arrivals = sorted(d.received_at for d in stream if d.received_at is not None)
+    inside = [t for t in arrivals if begin <= t <= end]
+    edges = [max((t for t in arrivals if t < begin), default=begin), *inside]
+    after = min((t for t in arrivals if t > end), default=None)
+    if after is not None:
+        edges.append(after)
+    elif inside and end - inside[-1] > 1.0:
+        edges.append(end)  # it never came back
+    return max((b - a for a, b in zip(edges, edges[1:], strict=False)), default=0.0) - PACKET_TIME
+
+
+def lost(stream: Sequence[Delivery], begin: float, end: float) -> int:
+    """Sequence numbers that never arrived, of the stretch that was sent in the window."""
+    arrived = [d for d in stream if d.received_at is not None]
+    before = max((d.sequence for d in arrived if d.sent_at < begin), default=None)
+    inside = [d.sequence for d in arrived if begin <= d.sent_at <= end]
+    after = min((d.sequence for d in arrived if d.sent_at > end), default=None)
+    numbers = [n for n in (before, *inside, after) if n is not None]
+    return max(numbers) - min(numbers) + 1 - len(numbers) if numbers else 0
+
+
+def delay(stream: Sequence[Delivery], begin: float, end: float) -> float | None:
+    """The median one-way delay of what was sent in the window; seconds."""
+    delays = [
+        d.received_at - d.sent_at for d in stream if d.received_at is not None and begin <= d.sent_at <= end
+    ]
+    return statistics.median(delays) if delays else None
+
+
+def duplicates(received: Sequence[Sighting], begin: float, end: float) -> int:
+    """Copies beyond the first, in the window."""
+    octets = [s.octets for s in received if begin <= s.time <= end]
+    return len(octets) - len(set(octets))
+
+
+def direction(
+    stream: Sequence[Delivery],
+    received: Sequence[Sighting],
+    began: float,
+    ended: float,
+    unheard_ms: float | None = None,
+) -> Direction:
+    """One direction of a move between `began` (the earlier of detach and new attach) and `ended` (the later)."""
+    begin, end = began - BEFORE, ended + AFTER
+    calm_begin = begin - min(5.0, BEFORE + AFTER)
+    old, new = delay(stream, began - 2.0, began - 0.05), delay(stream, ended + 1.0, end)
+    return Direction(
+        gap_ms=_ms(gap(stream, begin, end)),
+        gap_without_move_ms=_ms(gap(stream, calm_begin, begin)),
+        owd_old_ms=None if old is None else _ms(old),
+        owd_new_ms=None if new is None else _ms(new),
+        lost=lost(stream, begin, end),
+        recovered=0,
+        duplicates=duplicates(received, begin, end),
+        unheard_ms=unheard_ms,
+    )
+
+
+def first_after(stream: Sequence[Delivery], place: str, since: float) -> float | None:
+    """When media first arrived on (or, for the sender's side, left from) a place after a time."""
+    times = [
+        d.received_at
+        for d in stream
+        if d.received_at is not None and d.received_at >= since and place in (d.received_on, d.sent_from)
+    ]
+    return min(times, default=None)
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 2)
+
+
+def spread(values: Iterable[float]) -> dict[str, float]:
+    """Minimum, median, 95th percentile and maximum."""
+    ordered = sorted(values)
+    if not ordered:
+        return {}
+    at95 = ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))]
+    return {
+        "min": ordered[0],
+        "median": round(statistics.median(ordered), 2),
+        "p95": at95,
+        "max": ordered[-1],
+    }
