@@ -147,9 +147,10 @@ def unheard_ms(sent: Iterable[int], heard: Iterable[Heard]) -> float:
 
 def repeated_ms(heard: Iterable[Heard]) -> float:
     """Milliseconds of blocks that were heard again after a later one was."""
-    repeated, newest = 0, None
+    repeated, newest, before = 0, -PERIOD, -PERIOD
     for piece in heard:
-        if newest is not None and piece.block < newest:
+        if piece.block <= newest and piece.block != before:  # the same in a row is one block in two pieces
             repeated += 1
-        newest = piece.block if newest is None else max(newest, piece.block)
+        before = piece.block
+        newest = max(newest, before)
     return 1000.0 * BLOCK * repeated

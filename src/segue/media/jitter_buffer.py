@@ -74,7 +74,7 @@ class JitterBuffer:
         self.patience = 0.0  # seconds after a hole is known to wait for its packets, which are sent again
         self.lookahead = 0.0  # seconds by which redundancy in the next packet comes later than what was lost
         self.ticks = 0  # duration of what the last pull gave or lacked
-        self.received = 0
+        self.received = 0  # first copies
         self.duplicates = 0
         self.late = 0  # came after their time
         self.missing = 0  # were not there at their time, whether they came later or never
@@ -147,7 +147,6 @@ class JitterBuffer:
             or self._same_stream(sequence, extended, ticks)
         ):
             return self._stray(_Packet(extended, ticks, sequence, item, now), now)
-        self.received += 1
         self._heard_at = now
         # Which sequence numbers came is kept as bits below the highest; a copy is known by its bit.
         ahead = (sequence - self._highest) & 0xFFFF
@@ -158,6 +157,7 @@ class JitterBuffer:
         elif self._is_copy(-ahead & 0xFFFF):
             self.duplicates += 1
             return False
+        self.received += 1
         packets = self._packets
         packet = _Packet(extended, ticks, sequence, item, now)
         if self._playing and extended + (ticks >> 1) <= self._playhead:

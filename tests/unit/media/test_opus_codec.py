@@ -26,7 +26,7 @@ def test_a_packet_lasts_20_ms_and_has_constant_length() -> None:
     """RFC 6562 section 3: the length must not tell what is said."""
     codec = codec_for("opus")
     payloads = [codec.encode(frame) for frame in voice(1.0).reshape(-1, 960)]
-    assert {len(payload) for payload in payloads} == {70}  # 28 kbit/s
+    assert {len(payload) for payload in payloads} == {80}  # 32 kbit/s
     assert {codec.ticks(payload) for payload in payloads} == {960}
     assert {len(codec.decode(payload)) for payload in payloads} == {960}
 
@@ -91,7 +91,7 @@ def test_concealment_gives_what_is_asked_for_and_fades() -> None:
 def test_discontinuous_transmission_only_on_request() -> None:
     silence = np.zeros(960, dtype=np.int16)
     spoken, saving = Opus(), Opus(OpusSettings(discontinuous_transmission=True, constant_bitrate=False))
-    assert {len(spoken.encode(silence)) for _ in range(50)} == {70}
+    assert {len(spoken.encode(silence)) for _ in range(50)} == {80}
     assert [len(saving.encode(silence)) for _ in range(50)].count(1) > 30
 
 

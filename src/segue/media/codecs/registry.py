@@ -72,7 +72,7 @@ class OpusSettings:
     """
 
     sample_rate: int = 48000  # of PCM: 8000, 12000, 16000, 24000 or 48000 Hz
-    bitrate: int = 28000  # bit/s: the least that carries wideband speech and its LBRR well
+    bitrate: int = 32000  # bit/s: the least that carries wide-band sound and its LBRR without spoiling either
     constant_bitrate: bool = True
     forward_error_correction: bool = True  # LBRR: each packet repeats the one before it, coarsely
     expected_loss: int = 10  # percent; below 8 libopus adds no LBRR at this rate

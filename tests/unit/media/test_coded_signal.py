@@ -1,0 +1,130 @@
+"""Each 40 ms is identifiable, through codecs, cuts and noise; and what is not there is not found."""
+
+import numpy as np
+import pytest
+
+from segue.base.frame import Samples
+from segue.base.resample import resample
+from segue.media.codecs import codec_for
+from segue.media.coded_signal import PERIOD, analyse, coded_signal, repeated_ms, unheard_ms
+from segue.media.level import level_dbov
+
+
+def blocks(recording: Samples, rate: int) -> list[int]:
+    return [piece.block for piece in analyse(recording, rate)]
+
+
+def coded(samples: Samples, *names: str) -> Samples:
+    """Through codecs one after another, as gateways do it."""
+    rate = 8000
+    for name in names:
+        codec = codec_for(name)
+        samples = resample(samples, rate, codec.sample_rate)
+        frames = samples[: len(samples) // codec.frame_samples * codec.frame_samples]
+        samples = np.concatenate(
+            [codec.decode(codec.encode(frame)) for frame in frames.reshape(-1, codec.frame_samples)]
+        )
+        rate = codec.sample_rate
+    return resample(samples, rate, 8000)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("PCMU",),
+        ("PCMA",),
+        ("G722",),
+        ("opus",),
+        ("PCMU", "opus"),
+        ("opus", "PCMA"),
+        ("G722", "PCMU", "opus"),
+    ],
+    ids="-".join,
+)
+def test_every_block_survives_codecs(names: tuple[str, ...]) -> None:
+    heard = blocks(coded(coded_signal(100, 1000, 8000), *names), 8000)
+    missing = set(range(100, 1100)) - set(heard)
+    assert missing <= {1099}  # the last may be cut by the codec's delay
+    assert heard == sorted(heard)
+
+
+def test_it_is_as_loud_as_speech_and_within_the_telephone_band() -> None:
+    signal = coded_signal(0, 500, 8000)
+    assert abs(level_dbov(signal) + 20) < 1
+    spectrum = np.abs(np.fft.rfft(signal.astype(float))) ** 2
+    band = spectrum[280 * 20 : 2600 * 20].sum()
+    assert band > 0.98 * spectrum.sum()
+
+
+def test_a_missing_block_is_missing_and_its_neighbours_are_not() -> None:
+    signal = coded_signal(0, 200, 8000)
+    for gone in (50, 51, 100):
+        signal[gone * 320 : (gone + 1) * 320] = 0
+    heard = analyse(signal, 8000)
+    assert set(range(200)) - {piece.block for piece in heard} == {50, 51, 100}
+    assert unheard_ms(range(200), heard) == 120.0
+
+
+def test_cutting_a_block_out_leaves_no_trace_of_it() -> None:
+    signal = coded_signal(0, 200, 8000)
+    cut = np.concatenate((signal[: 80 * 320], signal[85 * 320 :]))
+    assert set(range(200)) - set(blocks(cut, 8000)) == set(range(80, 85))
+
+
+def test_a_cut_within_blocks_makes_no_third_one() -> None:
+    """Two blocks joined in the middle: the numbers on either side, or nothing; never another."""
+    signal = coded_signal(0, 400, 8000)
+    for first in range(10, 390, 7):
+        for cut in (40, 100, 160, 220):
+            joined = np.concatenate(
+                (
+                    signal[(first - 5) * 320 : first * 320 + cut],
+                    signal[(first + 3) * 320 + cut : (first + 9) * 320],
+                )
+            )
+            assert set(blocks(joined, 8000)) <= set(range(first - 5, first + 9))
+
+
+def test_a_repetition_is_found() -> None:
+    signal = coded_signal(0, 100, 8000)
+    again = np.concatenate((signal[: 60 * 320], signal[57 * 320 :]))
+    assert repeated_ms(analyse(again, 8000)) == 120.0
+    assert repeated_ms(analyse(signal, 8000)) == 0.0
+
+
+def test_numbers_go_on_after_their_period() -> None:
+    signal = coded_signal(PERIOD - 50, 100, 8000)
+    assert blocks(signal, 8000) == list(range(PERIOD - 50, PERIOD + 50))
+    assert blocks(coded_signal(PERIOD, 1, 8000), 8000) == [0]
+
+
+def test_numbers_go_on_over_an_outage() -> None:
+    signal = coded_signal(0, 2000, 8000)
+    cut = np.concatenate((signal[: 200 * 320], np.zeros(8000, dtype=np.int16), signal[1200 * 320 :]))
+    assert blocks(cut, 8000) == [*range(200), *range(1200, 2000)]
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
+def test_positions_tell_when_it_was_heard(rate: int) -> None:
+    heard = analyse(coded_signal(0, 100, rate), rate)
+    assert all(abs(piece.position - (0.02 + 0.04 * piece.block)) < 0.006 for piece in heard)
+
+
+def test_nothing_is_found_where_nothing_is() -> None:
+    rng = np.random.default_rng(3)
+    noise = rng.normal(0, 3000, 80_000).astype(np.int16)
+    hum = (8000 * np.sin(2 * np.pi * 440 * np.arange(80_000) / 8000)).astype(np.int16)
+    for recording in (noise, hum, np.zeros(80_000, dtype=np.int16), noise[:10], noise[:0]):
+        assert len(blocks(recording, 8000)) <= 2
+
+
+def test_quiet_and_noisy_lines() -> None:
+    signal = coded_signal(0, 200, 8000)
+    assert blocks((signal // 30).astype(np.int16), 8000) == list(range(200))  # 30 dB weaker
+    noise = np.random.default_rng(1).normal(0, 300, len(signal))  # 20 dB under it
+    assert blocks((signal + noise).astype(np.int16), 8000) == list(range(200))
+
+
+def test_other_rates_are_refused() -> None:
+    with pytest.raises(ValueError, match="no whole number"):
+        coded_signal(0, 1, 11026)
