@@ -143,7 +143,7 @@ async def test_a_deadline_stuck_in_the_past_does_not_take_the_processor() -> Non
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(asyncio.Event().wait(), 0.02)
     driver.close()
-    assert 1 <= len(machine.expired) <= 25
+    assert 1 <= len(machine.expired) <= 200
 
 
 def test_clock_and_dice() -> None:

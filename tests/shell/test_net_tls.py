@@ -285,6 +285,21 @@ async def test_much_goes_through(ca: Authority, example: Certificate) -> None:
     server.listener.close()
 
 
+async def test_altered_octets_end_the_connection(ca: Authority, example: Certificate) -> None:
+    server = Server(server_options(ca, example))
+    client = Client()
+    connection = await client.open(TlsClient(TlsOptions(ca.file)), server.at)
+    taken = await asyncio.wait_for(server.taken.get(), 5)
+    taken._stream.write(b"\x17\x03\x03\x00\x20" + bytes(32))
+    reason = await asyncio.wait_for(client.ended.get(), 5)
+    assert reason.startswith("TLS with example.com failed: ")
+    assert client.heard.empty()
+    assert not connection.is_open
+    assert not connection.write(b"x")
+    connection.close()
+    server.listener.close()
+
+
 async def test_first_words_leave_with_the_end_of_the_handshake(ca: Authority, example: Certificate) -> None:
     """One round trip less work for the network: three segments from a client that speaks at once."""
     server = Server(server_options(ca, example))

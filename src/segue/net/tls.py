@@ -90,8 +90,8 @@ class TlsConnection:
             return False
         try:
             self._ssl.write(octets)
-        except ssl.SSLError:
-            self.close()
+        except ssl.SSLError as error:
+            self._broken(error)
             return False
         return self._flush()
 
@@ -263,6 +263,10 @@ class TlsClient:
             self._sessions.pop(name, None)
             raise problem
         return connection
+
+    def forget(self) -> None:
+        """The next connection to each name is a whole handshake."""
+        self._sessions.clear()
 
     def _remember(self, name: str, session: ssl.SSLSession) -> None:
         if session.has_ticket and self._sessions.get(name) != session:
