@@ -221,6 +221,32 @@ def test_memory_is_bounded() -> None:
     assert len(one.session._sources) <= 32
 
 
+def test_members_that_fell_silent_make_room() -> None:
+    one = End(1, 2)
+    for ssrc in range(1000, 1064):
+        one.session.receive([ReceiverReport(ssrc)], 1001.0)
+    about_us = (ReportBlock(1, 0, 0, 0, 0, 0, 0),)
+    one.session.receive([ReceiverReport(5000, about_us)], 1002.0)
+    assert one.session.events() == []
+    for tick in range(120):
+        one.reports(1002.0 + tick)
+    one.session.receive([ReceiverReport(5000, about_us)], 1122.0)
+    assert [event.ssrc for event in one.session.events() if isinstance(event, PeerReport)] == [5000]
+
+
+def test_reports_come_sooner_when_many_have_left() -> None:
+    one = RtcpSession(1, "one", SeededEntropy(3), 0.0, bandwidth=50.0)
+    members = range(1000, 1060)
+    for ssrc in members:
+        one.receive([ReceiverReport(ssrc)], 1.0)
+    while len(one.transmits()) == 0:
+        one.expire(one.deadline() or 0.0)
+    before = one.deadline() or 0.0
+    now = before - 20.0
+    one.receive([Bye(tuple(members)[:31]), Bye(tuple(members)[31:])], now)
+    assert now < (one.deadline() or 0.0) < now + 2
+
+
 def test_intervals_of_large_groups() -> None:
     # 100 members, 10 senders, 100 octets each, 500 octets a second: receivers have 75 % of it.
     assert deterministic_interval(100, 10, 500, False, 100, False) == pytest.approx(90 * 100 / 375)

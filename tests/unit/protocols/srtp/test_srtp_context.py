@@ -194,13 +194,15 @@ def test_change_of_key(keep_rollover: bool, mki: bytes) -> None:
 
 def test_rollover_counter_outlives_a_key_that_was_retired_before_the_new_one_was_used() -> None:
     sender, receiver, _ = pair()
+    for end in (sender, receiver):
+        end.begin_at(SSRC, 4)
     for sequence in range(65530, 65540):
         assert receiver.unprotect(sender.protect(rtp(sequence)))
     receiver.add_key(master(seed=2))
     receiver.retire_old()
     sender.change_key(master(seed=2))
     assert receiver.unprotect(sender.protect(rtp(65540))) == rtp(65540)
-    assert receiver.rollover_counter(SSRC) == 1
+    assert receiver.rollover_counter(SSRC) == 5
 
 
 def test_the_same_key_again_changes_nothing() -> None:
@@ -226,6 +228,18 @@ def test_unknown_mki() -> None:
     assert receiver.unprotect(sender.protect(rtp(1))) is None
     assert receiver.unprotect_rtcp(sender.protect_rtcp(rtcp())) is None
     assert trace.drops == {("srtp", "unknown mki"): 1, ("srtcp", "unknown mki"): 1}
+
+
+@pytest.mark.parametrize("suite", [CM80, Suite.AEAD_AES_256_GCM])
+def test_a_changed_mki_is_refused_although_no_tag_covers_it(suite: Suite) -> None:
+    trace = MemoryTrace()
+    receiver = SrtpReceiver(suite, [master(suite, mki=b"\x01")], trace=trace)
+    sender = SrtpSender(suite, master(suite, mki=b"\x01"))
+    assert receiver.unprotect(sender.protect(rtp(1)))
+    sealed = bytearray(sender.protect(rtp(2)))
+    sealed[-1 if suite is Suite.AEAD_AES_256_GCM else -11] ^= 2
+    assert receiver.unprotect(bytes(sealed)) is None
+    assert trace.drops == {("srtp", "unknown mki"): 1}
 
 
 @pytest.mark.parametrize("suite", [CM80, Suite.AEAD_AES_256_GCM])

@@ -34,7 +34,8 @@ def test_same_octets_in_both_directions(suite: Suite) -> None:
     master = MasterKey(Secret(entropy.octets(suite.key_length)), Secret(entropy.octets(suite.salt_length)))
     ours, theirs = SrtpSender(suite, master), libsrtp(suite, master, outbound=True)
     receiver, their_receiver = SrtpReceiver(suite, [master]), libsrtp(suite, master, outbound=False)
-    ours.protect_rtcp(bytes.fromhex("80c900010000004d"))  # RFC 3711 begins with index 0, libsrtp with 1
+    first = bytes.fromhex("80c900010000004d")  # RFC 3711 begins with index 0, libsrtp with 1
+    assert their_receiver.unprotect_rtcp(ours.protect_rtcp(first)) == first
     for number in range(65436, 65636):
         extension = Extension(0xBEDE, b"\x10\x7f\0\0") if number % 3 == 0 else None
         packet = RtpPacket(0, False, number & 0xFFFF, number, 77, entropy.octets(number % 170), (), extension)
