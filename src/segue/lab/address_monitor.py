@@ -14,7 +14,7 @@ import sys
 import time
 from ipaddress import ip_address
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from segue.lab.link_process import take_priority
 from segue.lab.links import LinkEvent as Attachment
@@ -45,7 +45,7 @@ def read_monitor(path: Path) -> list[Heard]:
         if not line.endswith("\n"):
             break  # being written
         record = json.loads(line)
-        fields = [
+        fields: list[Any] = [
             bytes.fromhex(field[4:]) if isinstance(field, str) and field.startswith("hex:") else field
             for field in record["fields"]
         ]

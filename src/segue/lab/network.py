@@ -27,36 +27,22 @@ from typing import Any, TextIO
 
 from segue.base.errors import LocalError
 from segue.emulator.links import Preset, preset
-from segue.lab.links import Links, link_json, python_command
+from segue.lab.build import ACCESS_SIDE, Builder
+from segue.lab.capture import Capture
+from segue.lab.links import Links, python_command
+from segue.lab.name_server import zone_text
 from segue.lab.namespaces import Namespace
 from segue.lab.topology import (
     CORE_ROUTER,
     OFFICE_TO_CAFE,
     ROUTER_LINK_LOCAL,
     STATIC_HOST,
-    UPLINK_LINK_LOCAL,
     AccessNetwork,
-    Server,
-    StationInterface,
     Subnet,
     Topology,
-    half,
 )
-from segue.net.packet_socket import switch_off_offloads
-from segue.net.rtnetlink_write import IFA_F_NODAD, TABLE_MAIN, Rtnetlink, default_network
 
 LINK_TIME = 0.05  # seconds between leaving an access point and being associated with the next
-ACCESS_SIDE, CORE_SIDE = "access", "uplink"  # interfaces of an access router
-_ROUTER_SETTINGS = {"ipv6/conf/all/forwarding": 1, "ipv4/ip_forward": 1}
-# No interface gets an address, or asks for one, without somebody wanting it to.
-_QUIET = {
-    "ipv6/conf/default/accept_ra": 0,
-    "ipv6/conf/default/autoconf": 0,
-    "ipv6/conf/default/router_solicitations": 0,
-    "ipv6/conf/default/accept_dad": 0,
-    "ipv6/conf/default/dad_transmits": 0,
-}
-_NO_LINK_LOCAL = {"ipv6/conf/default/addr_gen_mode": 1}
 
 
 class Network:
@@ -85,8 +71,7 @@ class Network:
         self._rapid_commit = rapid_commit
         self._hints = attachment_hints
         self._links: Links | None = None
-        self._wire: Namespace | None = None
-        self._number = 100
+        self._built: Builder | None = None
         self._ends = contextlib.ExitStack()
 
     def __enter__(self) -> Network:
@@ -118,9 +103,9 @@ class Network:
     @property
     def wire(self) -> Namespace:
         """Where the far ends are: captures look here, nobody else runs here."""
-        if self._wire is None:
+        if self._built is None:
             raise LocalError("the network is not built", "use it in a with statement")
-        return self._wire
+        return self._built.wire
 
     def attach(self, host: str, interface: str, network: str, at: float | None = None) -> None:
         """Associate, now or at `at` on the monotonic scale; the station's carrier comes up."""
@@ -180,153 +165,30 @@ class Network:
         self._start_ready(self.hosts[host], command, f"addresses-{host}")
         return path
 
+    def places(self) -> dict[str, str]:
+        """Every interface of a host that is no router: its far end, and "HOST INTERFACE"."""
+        stations = {s.name: f"{s.host} {s.interface}" for s in self.topology.stations}
+        return stations | {f"up-{server.name}": f"{server.name} eth0" for server in self.topology.servers}
+
+    def start_capture(self, folder: Path | None = None, hosts: tuple[str, ...] = ()) -> Capture:
+        """Capture every interface of the hosts (of all hosts when none is named), each to a file of its own."""
+        places = {
+            far: place for far, place in self.places().items() if not hosts or place.split()[0] in hosts
+        }
+        return Capture(self.wire, folder or self.folder / "captures", places)
+
     # --- building it
 
     def _build(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._wire = self._namespace("wire", {"ipv6/conf/default/disable_ipv6": 1})
-        core = self._router(CORE_ROUTER)
-        always: dict[str, Any] = {}
-        for network in self.topology.networks:
-            self._access_router(network, core, always)
-        for server in self.topology.servers:
-            self._server(server, core, always)
-        for station in self.topology.stations:
-            self._station(station)
-        self._start_processes(always)
+        self._built = builder = Builder(self.topology, self.preset, self.folder, self._ends)
+        self.hosts, self.routers = builder.hosts, builder.routers
+        builder.build()
+        self._start_processes(builder.links)
         for station in self.topology.stations:
             if station.attached:
                 self.attach(station.host, station.interface, station.attached)
-
-    def _namespace(self, name: str, settings: dict[str, int]) -> Namespace:
-        made = Namespace.create(name)
-        self._ends.callback(made.close)
-        for key, value in settings.items():
-            made.sysctl(key, value)
-        return made
-
-    def _router(self, name: str) -> Namespace:
-        made = self._namespace(name, {**_ROUTER_SETTINGS, **_QUIET, **_NO_LINK_LOCAL})
-        self.routers[name] = made
-        return made
-
-    def _host(self, name: str) -> Namespace:
-        made = self.hosts.get(name)
-        if made is None:
-            made = self.hosts[name] = self._namespace(name, _QUIET)
-            made.resolver = self.folder / "resolv.conf"
-            if not made.resolver.exists():
-                made.resolver.write_text(self._resolver())
-        return made
-
-    def _resolver(self) -> str:
-        subnet = self.topology.server("dns")
-        return f"nameserver {subnet.host6(2)}\nnameserver {subnet.host4(2)}\noptions timeout:1\n"
-
-    def _plug(
-        self, host: Namespace, interface: str, far: str, link_address: bytes = b"", up: bool = True
-    ) -> int:
-        """A virtual pair from a host to the wire; the index of the host's end.
-
-        Indexes are given so that the two ends never have the same number: the kernel tells of a carrier
-        change at once only when they differ, else up to a second later.
-        """
-        inner, outer = self._number, self._number + 1
-        self._number += 2
-        own = link_address or b"\x02\0\x5e\0" + inner.to_bytes(2, "big")
-        with self.wire.rtnetlink() as tables:
-            tables.add_veth(
-                far,
-                interface,
-                index=outer,
-                peer_index=inner,
-                peer_namespace=host.descriptor,
-                link_address=b"\x02\0\x5e\0" + outer.to_bytes(2, "big"),
-                peer_link_address=own,
-            )
-            tables.set_link(outer, up=up)
-        self.wire.call(switch_off_offloads, far)
-        host.call(switch_off_offloads, interface)
-        return inner
-
-    def _access_router(self, network: AccessNetwork, core: Namespace, always: dict[str, Any]) -> None:
-        router = self._router(network.name)
-        point_to_point = _shared_link_address(network) if network.point_to_point else b""
-        access = self._plug(router, ACCESS_SIDE, f"ar-{network.name}", point_to_point)
-        uplink = self._to_core(network, router, CORE_SIDE, core, always)
-        with router.rtnetlink() as tables:
-            tables.set_link(access, up=True, arp=not network.point_to_point)
-            tables.replace_address(access, ROUTER_LINK_LOCAL, 64, flags=IFA_F_NODAD)
-            for address in network.interfaces(1):
-                tables.replace_address(access, address.ip, address.network.prefixlen, flags=IFA_F_NODAD)
-            tables.replace_address(uplink, UPLINK_LINK_LOCAL, 64, flags=IFA_F_NODAD)
-            tables.replace_address(uplink, _core_link(network, 2), 30)
-            tables.replace_route(uplink, default_network(6), gateway=ROUTER_LINK_LOCAL)
-            tables.replace_route(uplink, default_network(4), gateway=_core_link(network, 1))
-            # Foreign sources do not pass (RFC 2827): an address of another network is worth nothing here.
-            # Two rules, since an inverted one would invert the interface too.
-            for own in (network.prefix, network.network):
-                tables.add_rule(own, 1, table=TABLE_MAIN, in_interface=ACCESS_SIDE)
-                tables.add_rule(default_network(own.version), 2, in_interface=ACCESS_SIDE)
-        with core.rtnetlink() as tables:
-            self._route_in_core(tables, network, UPLINK_LINK_LOCAL, _core_link(network, 2))
-
-    def _server(self, server: Server, core: Namespace, always: dict[str, Any]) -> None:
-        host = self._host(server.name)
-        index = self._to_core(server, host, "eth0", core, always)
-        with core.rtnetlink() as tables:
-            link = tables.link(server.name)
-            assert link is not None
-            for address in server.interfaces(1):
-                tables.replace_address(link.index, address.ip, address.network.prefixlen, flags=IFA_F_NODAD)
-        with host.rtnetlink() as tables:
-            for address in server.interfaces(2):
-                tables.replace_address(index, address.ip, address.network.prefixlen, flags=IFA_F_NODAD)
-            tables.replace_route(index, default_network(6), gateway=server.host6(1))
-            tables.replace_route(index, default_network(4), gateway=server.host4(1))
-
-    def _to_core(
-        self, subnet: Subnet, host: Namespace, interface: str, core: Namespace, always: dict[str, Any]
-    ) -> int:
-        """A link to the core router, where the interface has the subnet's name."""
-        near, far = f"up-{subnet.name}", f"core-{subnet.name}"
-        index = self._plug(host, interface, near)
-        in_core = self._plug(core, subnet.name, far)
-        config = half(self.preset.link("core"), f"{subnet.name}-core")
-        always[config.name] = link_json(near, far, config)
-        with core.rtnetlink() as tables:
-            tables.set_link(in_core, up=True)
-            tables.replace_address(in_core, ROUTER_LINK_LOCAL, 64, flags=IFA_F_NODAD)
-            if isinstance(subnet, AccessNetwork):
-                tables.replace_address(in_core, _core_link(subnet, 1), 30)
-        with host.rtnetlink() as tables:
-            tables.set_link(index, up=True)
-        return index
-
-    @staticmethod
-    def _route_in_core(tables: Rtnetlink, subnet: Subnet, via6: IPv6Address, via4: IPv4Address) -> None:
-        link = tables.link(subnet.name)
-        assert link is not None
-        tables.replace_route(link.index, subnet.prefix, gateway=via6)
-        tables.replace_route(link.index, subnet.network, gateway=via4)
-
-    def _station(self, station: StationInterface) -> None:
-        host = self._host(station.host)
-        networks = self.topology.networks
-        cellular = station.interface.startswith("wwan")
-        shared = (
-            next((_shared_link_address(n) for n in networks if n.point_to_point), b"") if cellular else b""
-        )
-        index = self._plug(host, station.interface, station.name, shared, up=False)
-        with host.rtnetlink() as tables:
-            tables.set_link(index, up=True, arp=not cellular)
-            if not station.static:
-                return
-            network = self.topology.network(station.attached)
-            for address in network.interfaces(STATIC_HOST):
-                tables.replace_address(index, address.ip, address.network.prefixlen, flags=IFA_F_NODAD)
-            tables.replace_route(index, default_network(6), gateway=ROUTER_LINK_LOCAL)
-            tables.replace_route(index, default_network(4), gateway=network.host4(1))
+        self._start_name_server()
 
     # --- its processes
 
@@ -392,6 +254,13 @@ class Network:
             (hints.fileno(), *descriptors),
         )
 
+    def _start_name_server(self) -> None:
+        if not any(server.name == "dns" for server in self.topology.servers):
+            return
+        zone = self.folder / "zone"
+        zone.write_text(zone_text(self.topology))
+        self._start_ready(self.hosts["dns"], python_command("segue.lab.name_server", zone), "dns")
+
     def _start_ready(
         self, host: Namespace, command: list[str], name: str, inherited: tuple[int, ...] = ()
     ) -> subprocess.Popen[Any]:
@@ -423,16 +292,6 @@ def wait_for(condition: Callable[[], bool], timeout: float = 5.0, what: str = "i
             raise LocalError(f"waited {timeout} s for {what}", "see the logs of the lab")
         time.sleep(0.005)
     return time.monotonic() - start
-
-
-def _core_link(network: Subnet, end: int) -> IPv4Address:
-    return IPv4Address(f"198.19.{network.number}.{end}")
-
-
-def _shared_link_address(network: Subnet) -> bytes:
-    """Both ends of a link without neighbour discovery have the same: the kernel addresses frames there to
-    its own."""
-    return b"\x02\0\x5e\x01\0" + bytes([network.number])
 
 
 def _config(chosen: Preset, network: AccessNetwork) -> dict[str, Any]:
