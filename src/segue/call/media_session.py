@@ -123,7 +123,8 @@ class MediaSession:
             self._srtp_in = SrtpReceiver(keys.suite, [keys.remote], trace=self._trace)
         elif self._srtp_out is not None and self._srtp_in is not None:
             if before.local != keys.local:
-                self._srtp_out.change_key(keys.local)
+                # RFC 4568 section 7.1.4: with the new key of a moved endpoint the rollover counter begins anew.
+                self._srtp_out.change_key(keys.local, keep_rollover=False)
             if before.remote != keys.remote:
                 self._srtp_in.add_key(keys.remote)
                 self._retire_at = now + OLD_KEYS_LIVE
@@ -275,7 +276,9 @@ class MediaSession:
             if len(self._sources) >= SOURCES:
                 self._sources.pop(next(iter(self._sources)))
             clock = self._encoding.format.clock_rate if self._encoding else 8000
-            source = self._sources[ssrc] = RtpSource(ssrc, clock)
+            # In the clear anybody can name a source: it is believed after two packets in a row (RFC 3550 A.1).
+            source = RtpSource(ssrc, clock, probation=0 if self._srtp_in else 2)
+            self._sources[ssrc] = source
             self._rtcp.add_source(source)
         return source
 
