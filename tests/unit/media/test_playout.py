@@ -9,6 +9,7 @@ import pytest
 
 from segue.base.errors import LocalError
 from segue.base.frame import Samples
+from segue.base.resample import resample
 from segue.base.trace import MemoryTrace
 from segue.emulator.burst_loss import BurstLoss
 from segue.emulator.link_model import LinkConfig, LinkModel
@@ -202,6 +203,39 @@ def test_speech_is_compressed_by_thirty_percent_at_most() -> None:
     assert 0.2 <= second.max() <= 0.31
 
 
+def recorded_speech() -> Samples:
+    """26 s at 16 kHz."""
+    content = files("segue.devices").joinpath("speech", "sense_and_sensibility.wav").read_bytes()
+    return np.frombuffer(content[44:], dtype=np.int16)
+
+
+def test_single_losses_of_speech_are_recovered_from_the_next_packet() -> None:
+    """LBRR of Opus; libopus leaves it out where nobody speaks."""
+    speech = resample(recorded_speech(), 16000, 48000)
+    played = play(lambda number: [] if number % 20 == 7 else clean(number), "opus", signal=speech)
+    lost_ms = 20.0 * (len(speech) // 960 // 20)
+    assert played.statistics.recovered_ms > 0.6 * lost_ms
+    assert played.statistics.recovered_ms + played.statistics.concealed_ms <= lost_ms + 40
+
+
+def test_a_pause_of_the_sender_is_silence_not_loss() -> None:
+    """Hold, or DTX: the timestamp goes on, the sequence number does not (RFC 3551 section 4.1)."""
+    for name in ("PCMU", "opus"):
+        sender, playout = codec_for(name), Playout({96: codec_for(name)})
+        frames = coded_signal(0, 250, sender.sample_rate).reshape(-1, sender.frame_samples)
+        sequence, recording = 0, []
+        for number in range(520):
+            now = number * PACKET
+            if number < 500 and not 200 <= number < 300:
+                payload = sender.encode(frames[number])
+                playout.put(96, sequence, number * sender.frame_ticks, payload, now + ONE_WAY)
+                sequence += 1
+            recording.append(playout.get(now + ONE_WAY + 0.005).samples)
+        heard = analyse(np.concatenate(recording), playout.rate)
+        assert unheard_ms([*range(100), *range(150, 250)], heard) <= 40
+        assert playout.statistics.missing == playout.statistics.concealed_ms == 0
+
+
 def bends(samples: Samples) -> float:
     """The size of the sharpest bends: clicks stand out."""
     return float(np.quantile(np.abs(np.diff(samples.astype(int), 2)), 0.9999))
@@ -209,8 +243,7 @@ def bends(samples: Samples) -> float:
 
 def test_no_splice_and_no_concealment_clicks() -> None:
     """Recorded speech has no sharper bend after loss, outage and catching up than it had before."""
-    with files("segue.devices").joinpath("speech", "sense_and_sensibility.wav").open("rb") as file:
-        speech = np.frombuffer(file.read()[44:], dtype=np.int16)
+    speech = recorded_speech()
     link = LinkModel(LinkConfig("path", 30.0, loss=BurstLoss(0.05, 1.5)), SeededEntropy(4))
 
     def path(number: int) -> Iterable[float]:
