@@ -1,0 +1,250 @@
+"""The attachment machine, against the real router and DHCP server machines over a wire without delay."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+import pytest
+
+from segue.base.secret import Secret
+from segue.mobility.attach import (
+    AttachConfig,
+    AttachEvent,
+    InterfaceAttachment,
+    RemoveAddress,
+    RemoveRouter,
+    Resolvers,
+    SetAddress,
+    SetRouter,
+)
+from segue.protocols.dhcp.arp import parse_arp
+from segue.protocols.dhcp.server import DhcpServer, SubnetConfig
+from segue.protocols.nd.duplicate_address_detection import DadMode
+from segue.protocols.nd.messages import (
+    NeighbourAdvertisement,
+    RouterAdvertisement,
+    RouterSolicitation,
+    parse_message,
+    write_message,
+)
+from segue.protocols.nd.options import (
+    PrefixInformation,
+    RecursiveDnsServers,
+    SourceLinkLayerAddress,
+    TargetLinkLayerAddress,
+)
+from segue.protocols.nd.packet import ALL_NODES, multicast_link_address, write_frame
+from segue.testing.entropy import SeededEntropy
+
+OWN = bytes.fromhex("02005e000001")
+KEY = Secret(bytes(32))
+ROUTER = IPv6Address("fe80::1")
+
+
+class Place:
+    """An access network: advertises its prefix, leases its addresses."""
+
+    def __init__(self, number: int, rapid_commit: bool = True) -> None:
+        self.link = bytes.fromhex("02005e0001") + bytes([number])
+        self.prefix = IPv6Network(f"2001:db8:{number}::/64")
+        self.router4 = IPv4Address(f"198.18.{number}.1")
+        pool = (IPv4Address(f"198.18.{number}.100"), IPv4Address(f"198.18.{number}.101"))
+        config = SubnetConfig(
+            IPv4Network(f"198.18.{number}.0/24"),
+            self.router4,
+            pool,
+            (IPv4Address("198.18.18.2"),),
+            rapid_commit=rapid_commit,
+        )
+        self.dhcp = DhcpServer(config, self.link)
+
+    def advertisement(self, lifetime: int = 1800, valid: int = 7200) -> bytes:
+        options = (
+            SourceLinkLayerAddress(self.link),
+            PrefixInformation(self.prefix, valid, valid),
+            RecursiveDnsServers((IPv6Address("2001:db8:18::2"),), 1800),
+        )
+        packet = write_message(RouterAdvertisement(lifetime, options), ROUTER, ALL_NODES)
+        return write_frame(packet, self.link, multicast_link_address(ALL_NODES))
+
+    def answer(self, machine: InterfaceAttachment, now: float) -> list[bytes]:
+        """Exchange frames until nobody has anything to say; all that the machine sent."""
+        sent: list[bytes] = []
+        while frames := machine.transmits():
+            sent += frames
+            for frame in frames:
+                self.dhcp.receive(frame, None, now)
+                if frame[12:14] == b"\x86\xdd":
+                    message = parse_message(frame[14:]).message
+                    if isinstance(message, RouterSolicitation):
+                        machine.receive(self.advertisement(), None, now)
+            for frame in self.dhcp.transmits():
+                machine.receive(frame, None, now)
+        return sent
+
+
+def made(dad: DadMode = DadMode.OPTIMISTIC, point_to_point: bool = False) -> InterfaceAttachment:
+    return InterfaceAttachment(
+        "wlan0", OWN, AttachConfig(KEY, dad=dad), SeededEntropy(1), point_to_point=point_to_point
+    )
+
+
+def addresses(events: list[AttachEvent]) -> set[str]:
+    return {str(event.address) for event in events if isinstance(event, SetAddress)}
+
+
+def advertisements(frames: list[bytes]) -> list[NeighbourAdvertisement]:
+    messages = [parse_message(f[14:]).message for f in frames if f[12:14] == b"\x86\xdd"]
+    return [message for message in messages if isinstance(message, NeighbourAdvertisement)]
+
+
+def test_everything_a_host_needs_comes_in_the_first_round_trip() -> None:
+    machine, office = made(), Place(1)
+    machine.link_up(10.0)
+    sent = office.answer(machine, 10.0)
+    events = machine.events()
+    own6 = next(a for a in addresses(events) if ":" in a)
+    assert IPv6Address(own6) in office.prefix
+    assert addresses(events) == {own6, "198.18.1.100"}
+    assert SetRouter(ROUTER, office.link) in events
+    assert SetRouter(office.router4, office.link) in events
+    assert Resolvers((IPv6Address("2001:db8:18::2"),)) in events
+    # The router is told before it asks: without claiming what is not proven yet (RFC 4429 section 3.3).
+    (told,) = advertisements(sent)
+    assert (str(told.target), told.override, told.solicited) == (own6, False, False)
+    assert told.options == (TargetLinkLayerAddress(OWN),)
+    announced = [parse_arp(frame) for frame in sent if frame[12:14] == b"\x08\x06"]
+    assert announced[0].is_announcement and str(announced[0].sender) == "198.18.1.100"
+
+
+def test_a_server_without_rapid_commit() -> None:
+    machine, office = made(), Place(1, rapid_commit=False)
+    machine.link_up(10.0)
+    office.answer(machine, 10.0)
+    assert "198.18.1.100" in addresses(machine.events())
+
+
+def test_moving_leaves_the_old_network_behind_after_the_new_is_in_place() -> None:
+    machine, office, cafe = made(), Place(1), Place(3)
+    machine.link_up(10.0)
+    office.answer(machine, 10.0)
+    before = machine.events()
+    machine.link_down(20.0)
+    assert machine.events() == [] and machine.transmits() == []
+    machine.link_up(20.1)
+    cafe.answer(machine, 20.1)
+    events = machine.events()
+    assert {a.rpartition(":")[0] for a in addresses(events)} != {
+        a.rpartition(":")[0] for a in addresses(before)
+    }
+    removed = [str(event.address) for event in events if isinstance(event, RemoveAddress)]
+    assert set(removed) == addresses(before)
+    for family in (4, 6):
+        new = next(
+            i for i, e in enumerate(events) if isinstance(e, SetAddress) and e.address.version == family
+        )
+        old = next(
+            i for i, e in enumerate(events) if isinstance(e, RemoveAddress) and e.address.version == family
+        )
+        assert new < old
+    assert RemoveRouter(office.router4) in events
+
+
+def test_coming_back_to_the_same_network_keeps_the_addresses() -> None:
+    machine, office = made(), Place(1)
+    machine.link_up(10.0)
+    office.answer(machine, 10.0)
+    before = addresses(machine.events())
+    machine.link_down(20.0)
+    machine.link_up(20.1)
+    office.answer(machine, 20.1)
+    events = machine.events()
+    assert addresses(events) == before
+    assert not any(isinstance(event, RemoveAddress | RemoveRouter) for event in events)
+
+
+def test_a_second_router_on_the_link_takes_nothing_away() -> None:
+    """Two routers that each advertise their own prefix, both heard since the carrier came."""
+    machine, first, second = made(), Place(1), Place(2)
+    machine.link_up(10.0)
+    machine.receive(first.advertisement(), None, 10.0)
+    machine.receive(second.advertisement(), None, 10.1)
+    machine.receive(first.advertisement(), None, 10.2)
+    events = machine.events()
+    assert len(addresses(events)) == 2
+    assert not any(isinstance(event, RemoveAddress) for event in events)
+
+
+def test_a_duplicate_gets_another_identifier_a_few_times() -> None:
+    machine, office = made(DadMode.FULL), Place(1)
+    machine.link_up(10.0)
+    machine.receive(office.advertisement(), None, 10.0)
+    seen = [next(iter(addresses(machine.events())))]
+    for _ in range(3):
+        machine.address_duplicate(IPv6Address(seen[-1]), 11.0)
+        events = machine.events()
+        assert isinstance(events[0], RemoveAddress) and str(events[0].address) == seen[-1]
+        seen.append(next(iter(addresses(events))))
+    assert len(set(seen)) == 4
+    machine.address_duplicate(IPv6Address(seen[-1]), 11.0)
+    assert addresses(machine.events()) == set()
+
+
+def test_full_detection_tells_the_router_only_of_what_is_proven() -> None:
+    machine, office = made(DadMode.FULL), Place(1)
+    machine.link_up(10.0)
+    machine.receive(office.advertisement(), None, 10.0)
+    own = IPv6Address(next(iter(addresses(machine.events()))))
+    assert advertisements(machine.transmits()) == []
+    machine.address_proven(own, 11.0)
+    (told,) = advertisements(machine.transmits())
+    assert told.target == own and told.override
+
+
+def test_point_to_point_has_nobody_to_tell() -> None:
+    machine, umts = made(point_to_point=True), Place(2)
+    machine.link_up(10.0)
+    sent = umts.answer(machine, 10.0)
+    assert SetRouter(ROUTER, b"") in machine.events()
+    assert advertisements(sent) == []
+    assert all(frame[12:14] != b"\x08\x06" for frame in sent)
+
+
+def test_a_router_that_says_nothing_more_is_given_up() -> None:
+    machine, office = made(), Place(1)
+    machine.link_up(10.0)
+    machine.receive(office.advertisement(lifetime=30), None, 10.0)
+    machine.events()
+    machine.expire(39.0)
+    assert RemoveRouter(ROUTER) not in machine.events()
+    deadline = machine.deadline()
+    assert deadline is not None and deadline <= 40.0
+    machine.expire(40.0)
+    assert RemoveRouter(ROUTER) in machine.events()
+
+
+def test_nobody_ends_an_address_at_once() -> None:
+    """RFC 4862 section 5.5.3 e: a short lifetime is believed down to two hours only."""
+    machine, office = made(), Place(1)
+    machine.link_up(10.0)
+    machine.receive(office.advertisement(valid=86400), None, 10.0)
+    machine.events()
+    machine.receive(office.advertisement(valid=1), None, 11.0)
+    (renewed,) = [event for event in machine.events() if isinstance(event, SetAddress)]
+    assert renewed.valid == 7200 and renewed.preferred == 1
+
+
+@pytest.mark.parametrize(
+    "octets", [b"", b"\0" * 60, b"\xff" * 14 + b"\x60", bytes(12) + b"\x86\xdd" + bytes(80)]
+)
+def test_garbage_changes_nothing(octets: bytes) -> None:
+    machine = made()
+    machine.link_up(10.0)
+    machine.receive(octets, None, 10.0)
+    assert machine.events() == []
+
+
+def test_frames_of_a_link_that_is_down_change_nothing() -> None:
+    machine, office = made(), Place(1)
+    machine.receive(office.advertisement(), None, 10.0)
+    assert machine.events() == []
