@@ -168,8 +168,11 @@ class Dialog:
 
     def receive_request(self, request: Request) -> None:
         """Note a request of the peer's in this dialog. Raises RemoteError(500) when it comes out of order
-        (section 12.2.2); one that has the same number came again by another way and is in order."""
+        (section 12.2.2); one that has the same number came again by another way and is in order. A PRACK is known
+        by its RAck and may come late: refusing it would end the call."""
         sequence = request.cseq.number
+        if request.method == "PRACK" and self.remote_sequence is not None:
+            sequence = max(sequence, self.remote_sequence)
         if self.remote_sequence is not None and sequence < self.remote_sequence:
             raise RemoteError(f"CSeq {sequence} after {self.remote_sequence}", 500)
         self.remote_sequence = sequence

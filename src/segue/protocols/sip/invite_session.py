@@ -102,6 +102,7 @@ class InviteSession(DispatchSide):
             self.say_bye(leg, now, reason)
         elif any(server.accepted is not None for server in self._servers):
             self._bye_after_ack = reason
+            self._remember_refusal(487, now)
         self.end(Ended(By.US, 0, reason))
 
     def cancel(self, now: float, reason: str = "") -> None:
@@ -244,7 +245,7 @@ class InviteSession(DispatchSide):
             if self._call is not None and self.state is SessionState.CALLING:
                 self._redials += 1
                 self._call = self.again(self._call, now)
-                self.early.clear()
+                self._leave_early(now)
         elif alarm is not Alarm.LINGER:
             self._refuse_servers(now)
             self.end(Ended(By.PEER, 487, "expired" if alarm is Alarm.EXPIRES else "moved away"))

@@ -155,7 +155,8 @@ class CalleeSide(SessionCore):
         self._remember_refusal(status, now)
 
     def _remember_refusal(self, status: int, now: float) -> None:
-        """A caller that moved before it saw this places the same call anew: it must not ring again."""
+        """A caller that moved before it saw this places the same call anew, or did so and its INVITE comes late: it
+        must not ring again."""
         if status in PERSONAL:
             self._refused_with = status
             self._alarms[Alarm.LINGER] = now + self.layer.timers.timeout
@@ -199,7 +200,7 @@ class CalleeSide(SessionCore):
         if server is not self._call_server or self.state is not SessionState.INCOMING:
             self.withdraw_offer(server)
         elif "segue;cause=1" in reason:
-            self._alarms[Alarm.REPLACEMENT] = now + self.layer.timers.t4
+            self._alarms[Alarm.REPLACEMENT] = now + self.layer.timers.timeout
         else:
             self.end(Ended(By.PEER, 487, reason))
 
@@ -212,6 +213,7 @@ class CalleeSide(SessionCore):
         sequence = request.cseq.number
         if self.state is SessionState.ENDED:
             self.answer(transaction, request, self._refused_with or 482, now)
+            self._alarms[Alarm.LINGER] = now + self.layer.timers.timeout
             return
         known = next((s for s in self._servers if s.sequence == sequence), None)
         if known is not None and (known.pending or known.accepted is not None):

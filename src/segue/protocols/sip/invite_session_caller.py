@@ -21,6 +21,7 @@ from segue.protocols.sip.session_events import (
     Progress,
     Redirected,
     Refused,
+    ResponseInDialog,
     Ringing,
     TargetChanged,
     Trying,
@@ -63,11 +64,18 @@ class CallerSide(SessionCore):
         if before is None:
             return
         self.supersede(before, now)
-        if body is not None:
-            before.offers = bool(body)
         self._call = self.again(before, now, body=body)
-        self.early.clear()
+        self._leave_early(now)
         self.layer.cancel(before.transaction, now, flow=self.flow, reason=MOVED_REASON, at_once=True)
+
+    def _leave_early(self, now: float) -> None:
+        """The early dialogs are over, and what was under way in them: the callee starts anew."""
+        legs, self.early = list(self.early.values()), {}
+        for outgoing in (*self._outgoing.values(), *self._stranded):
+            if outgoing.leg in legs and not outgoing.superseded:
+                self.supersede(outgoing, now)
+                if outgoing.purpose is Purpose.OTHER:
+                    self.tell(ResponseInDialog(outgoing.request.method, 408, None))
 
     def _cancel_call(self, now: float, reason: str) -> None:
         """Give up a call that has no final response (sections 9.1 and 15)."""
@@ -101,6 +109,10 @@ class CallerSide(SessionCore):
             self._tell_target(leg, outgoing.request)
         leg.hear(response, now)
         if is_reliable(response):
+            if leg.receiver.has(rseq_of(response)):
+                self.refresh_target(leg, response)  # another one: the callee has moved since
+                self._send_prack_again(leg, now)
+                return
             if not leg.receiver.take(rseq_of(response)):
                 return
             self.refresh_target(leg, response)
@@ -148,7 +160,14 @@ class CallerSide(SessionCore):
     ) -> None:
         request = self.build(leg, "PRACK", body, content_type)
         request.headers.set("RAck", write_rack(response))
-        self.launch(request, Purpose.PRACK, leg, now)
+        leg.prack = self.launch(request, Purpose.PRACK, leg, now)
+
+    def _send_prack_again(self, leg: Leg, now: float) -> None:
+        """The callee repeats a response: its PRACK was refused, or the connection took it to nowhere."""
+        before = leg.prack
+        if before is not None and (not before.pending or before.transaction.flow.reliable):
+            self.supersede(before, now)
+            leg.prack = self.again(before, now)
 
     # 2xx
 

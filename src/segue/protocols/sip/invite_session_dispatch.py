@@ -41,6 +41,8 @@ class DispatchSide(MoveSide):
             self.answer(transaction, request, 481, now)
         elif request.method == "INVITE" and not request.to.tag:
             self._receive_call_again(event, now)
+        elif leg is None and self.state is SessionState.CALLING:
+            self.busy(transaction, request, 500, now)
         elif leg is None or (self.state is SessionState.ENDED and request.method not in ("BYE", "PRACK")):
             self.answer(transaction, request, 481, now)
         elif not self._came_again(transaction, request, leg, now):
@@ -98,6 +100,7 @@ class DispatchSide(MoveSide):
         self._open.clear()
         self._bye_after_ack = None
         self.end(Ended(By.PEER, 0, event.request.headers.get("Reason") or ""))
+        self._remember_refusal(487, now)
 
     def _close(self, transaction: ServerTransaction, now: float) -> None:
         if transaction.request is not None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from segue.protocols.sip.dialog import Dialog
 from segue.protocols.sip.flow import Flow
 from segue.protocols.sip.invite_session_offers import OfferSide
 from segue.protocols.sip.invite_session_reoffer import Reoffer
 from segue.protocols.sip.offer_answer import Exchange, Step
-from segue.protocols.sip.session_core import Alarm, Outgoing, Purpose, exceeds_datagram
+from segue.protocols.sip.session_core import Alarm, Leg, Outgoing, Purpose, exceeds_datagram
 from segue.protocols.sip.session_states import SessionState
+from segue.protocols.sip.transaction_events import RequestReceived
 
 CHANGES = frozenset({Purpose.REINVITE, Purpose.UPDATE})
 
@@ -109,6 +111,11 @@ class MoveSide(OfferSide):
         if not keep:
             self._reoffer = self._next_reoffer = None
             self._alarms.pop(Alarm.REOFFER, None)
+
+    def _place_anew(self, event: RequestReceived, leg: Leg, dialog: Dialog, now: float) -> None:
+        # What we offered in the call as it was placed before comes again when there is time for it.
+        self._abandon_reoffer(now, keep=True)
+        super()._place_anew(event, leg, dialog, now)
 
     def _send_pending_again(self, now: float) -> None:
         for server in self._servers:

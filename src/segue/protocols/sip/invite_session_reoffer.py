@@ -261,7 +261,10 @@ class ReofferSide(CallerSide, CalleeSide):
             self._lose(leg, status, "no answer", now)
 
     def ends_dialog(self, outgoing: Outgoing, status: int) -> bool:
-        """Whether this final response says that the dialog is gone (RFC 3261 section 12.2.1.2, RFC 5057)."""
+        """Whether this final response says that the dialog is gone (RFC 3261 section 12.2.1.2, RFC 5057). Before
+        the first INVITE has its ACK only that one decides, and the peer may not know the dialog yet."""
+        if self.state is not SessionState.UP:
+            return False
         if status == 408 or (status == 503 and outgoing.transaction.state.value == "terminated"):
             heard = outgoing.leg is not None and outgoing.leg.heard_at > outgoing.sent_at
             return not heard and self._moved_at is None and status == 408

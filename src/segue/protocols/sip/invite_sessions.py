@@ -63,7 +63,7 @@ class InviteSessions:
     def _of_request(self, request: Request) -> InviteSession | None:
         local_tag, remote_tag = request.to.tag or "", request.from_.tag or ""
         for session in self._by_call_id.get(request.call_id, ()):
-            if local_tag and session.has_dialog(local_tag, remote_tag):
+            if local_tag and session.expects(local_tag, remote_tag):
                 return session
             if not local_tag and request.method == "INVITE" and session.knows_again(remote_tag):
                 return session

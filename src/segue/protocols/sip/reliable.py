@@ -58,6 +58,10 @@ class ReliableReceiver:
     def __init__(self) -> None:
         self._last: int | None = None
 
+    def has(self, rseq: int) -> bool:
+        """Whether this is a copy of the last one taken."""
+        return self._last == rseq
+
     def take(self, rseq: int) -> bool:
         """True for the first one and for each that follows the last one; others are dropped without PRACK."""
         if self._last is not None and rseq != self._last + 1:

@@ -138,13 +138,24 @@ class Owed:
 class Leg:
     """One dialog with what the usage knows about it."""
 
-    __slots__ = ("allow", "answers_sent", "dialog", "exchange", "heard_at", "owed", "previewed", "receiver")
+    __slots__ = (
+        "allow",
+        "answers_sent",
+        "dialog",
+        "exchange",
+        "heard_at",
+        "owed",
+        "prack",
+        "previewed",
+        "receiver",
+    )
 
     def __init__(self, dialog: Dialog, now: float) -> None:
         self.dialog = dialog
         self.exchange = OfferAnswer()
         self.receiver = ReliableReceiver()
         self.owed: Owed | None = None
+        self.prack: Outgoing | None = None  # the latest
         self.allow: set[str] = set()  # methods the peer takes, as far as it said
         self.previewed: bytes | None = None  # a session description in an unreliable response
         self.answers_sent = 0
@@ -237,6 +248,12 @@ class SessionCore:
             return self.leg.dialog.id.remote_tag == remote_tag
         return remote_tag in self.early
 
+    def expects(self, local_tag: str, remote_tag: str) -> bool:
+        """Whether a request with these tags is ours to answer: in a dialog, or from a callee whose response was
+        lost, or that does not know yet that the call is placed anew."""
+        calling = self.state is SessionState.CALLING and local_tag == self.local_tag
+        return calling or self.has_dialog(local_tag, remote_tag)
+
     def _tidy(self) -> None:
         """Forget what is over. A transaction that ended without a final response is still to be heard of."""
         gone = [t for t, o in self._outgoing.items() if t.state is State.TERMINATED and o.answered]
@@ -324,7 +341,8 @@ class SessionCore:
             self.attach(request, body, request.headers.get("Content-Type") or "")
         if not outgoing.superseded:
             self.drop(outgoing)
-        anew = self.launch(request, outgoing.purpose, leg, now, offers=outgoing.offers)
+        offers = outgoing.offers if body is None else bool(body)
+        anew = self.launch(request, outgoing.purpose, leg, now, offers=offers)
         anew.tries = outgoing.tries
         return anew
 
