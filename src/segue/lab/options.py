@@ -1,0 +1,84 @@
+"""What a run of the lab is told. Frozen, validated at construction."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from segue.base.errors import LocalError
+
+SCENARIOS = {
+    "walk": "office WLAN, 3G on the street, café WLAN",
+    "two-subnets": "one interface between two subnets, again and again",
+}
+MODES = {"reinvite": "hard: break before make", "soft": "make before break"}
+BREAKS = ("carrier", "address", "interface")
+SIGNALLING = ("tls", "tcp", "udp")
+PHONES = ("segue",)
+KEYED_OVER = ("tls",)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """`link_time` and `overlap` in ms. `keying` empty: SDES over TLS, none over UDP and TCP, where keys could be
+    read. `speech`: what both talk: "coded" (which tells what was not heard), "speech" (recorded, human) or a
+    WAV file. `attacks`: forged and replayed packets to inject during a walk."""
+
+    scenario: str = "walk"
+    mode: str = "reinvite"
+    signalling: str = "tls"
+    family: int = 6
+    keying: str = ""
+    suite: str = ""
+    codec: str = "PCMA"
+    links: str = "clean"
+    link_time: float = 50.0
+    overlap: float = 2000.0
+    break_: str = "carrier"
+    rounds: int = 1
+    seed: int = 1
+    caller: str = "mn"
+    mn: str = "segue"
+    cn: str = "segue"
+    speech: str = "coded"
+    initial_sequence: int | None = None
+    attacks: int = 0
+    dad: str = "optimistic"
+
+    def __post_init__(self) -> None:
+        for value, known, what in (
+            (self.scenario, SCENARIOS, "scenario"),
+            (self.mode, MODES, "mode"),
+            (self.signalling, SIGNALLING, "signalling"),
+            (self.break_, BREAKS, "way to break a link"),
+            (self.family, (4, 6), "address family"),
+            (self.caller, ("mn", "cn"), "caller"),
+            (self.mn, PHONES, "phone"),
+            (self.cn, PHONES, "phone"),
+        ):
+            if value not in known:
+                raise LocalError(f"no {what} {value!r}", f"choose among {', '.join(map(str, known))}")
+        if not 1 <= self.rounds <= 1000:
+            raise LocalError(f"{self.rounds} rounds", "choose between 1 and 1000")
+        if self.link_time < 0 or self.overlap < 0:
+            raise LocalError("a time below zero", "give milliseconds")
+
+    @property
+    def agreed_keying(self) -> str:
+        return self.keying or ("sdes" if self.signalling in KEYED_OVER else "none")
+
+    @property
+    def topology(self) -> str:
+        return "two-subnets" if self.scenario == "two-subnets" else "office-umts-cafe"
+
+    def command(self) -> str:
+        """The command that does this run again."""
+        words = ["segue lab run", self.scenario]
+        defaults = RunOptions(scenario=self.scenario)
+        for name, value in asdict(self).items():
+            if name != "scenario" and value != getattr(defaults, name):
+                words.append(f"--{name.rstrip('_').replace('_', '-')} {value}")
+        return " ".join(words)
+
+    def as_json(self) -> dict[str, Any]:
+        return {name.rstrip("_"): value for name, value in asdict(self).items()}
