@@ -125,6 +125,8 @@ def configuration(given: dict[str, Any]) -> ServerConfig:
     known = {field.name for field in fields(Policy)}
     for name in policy.keys() - known:
         raise LocalError(f"policy has no {name!r}", f"it has {', '.join(sorted(known))}")
+    if "digest" in policy:
+        policy["digest"] = tuple(policy["digest"])
     if options.get("allow_strangers") is not None:
         policy["strangers"] = options["allow_strangers"]
     if options.get("allow_clear_leg") is not None:

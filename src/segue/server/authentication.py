@@ -41,7 +41,7 @@ class Authentication:
     def __init__(self, domain: str, users: dict[str, Hashes], policy: Policy, entropy: Entropy) -> None:
         self.domain = domain
         self.users = users
-        self._digest = DigestServer(domain, Secret(entropy.octets(32)), entropy, algorithms=ALGORITHMS)
+        self._digest = DigestServer(domain, Secret(entropy.octets(32)), entropy, algorithms=policy.digest)
         self._failures = RateLimit(policy.failures_rate, policy.failures_burst)
         self._flows: OrderedDict[tuple[Flow, str], None] = OrderedDict()
 

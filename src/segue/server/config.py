@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from segue.base.address import Address
 from segue.base.errors import LocalError
 
+DIGESTS = frozenset({"SHA-512-256", "SHA-256", "MD5"})
 TRANSPORTS = ("TLS", "TCP", "UDP")
 
 
@@ -49,9 +50,15 @@ class Policy:
     requests_burst: float = 500.0
     failures_rate: float = 0.1  # wrong passwords for one user from one source address
     failures_burst: float = 10.0
+    digest: tuple[str, ...] = ("SHA-512-256", "SHA-256", "MD5")  # what is offered, the most wanted first
     max_breadth: int = 60
     timer_c: float = 180.0
     reunion: float = 8.0  # how long a request waits for a phone that has just lost its flow
+
+
+    def __post_init__(self) -> None:
+        if not self.digest or not set(self.digest) <= DIGESTS:
+            raise LocalError(f"digest = {list(self.digest)}", f"choose among {', '.join(sorted(DIGESTS))}")
 
 
 @dataclass(frozen=True, slots=True)
