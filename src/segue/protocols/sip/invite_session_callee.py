@@ -197,7 +197,7 @@ class CalleeSide(SessionCore):
             return
         self._refuse_server(server, 487, now)
         reason = event.request.headers.get("Reason") or ""
-        if server is not self._call_server or self.state is not SessionState.INCOMING:
+        if server is not self._call_server or self.state is SessionState.ENDED:
             self.withdraw_offer(server)
         elif "segue;cause=1" in reason:
             self._alarms[Alarm.REPLACEMENT] = now + self.layer.timers.timeout
@@ -329,7 +329,7 @@ class CalleeSide(SessionCore):
             # RFC 3262 section 3.
             self._refuse_server(server, 504, now)
             self.withdraw_offer(server)
-            if server is self._call_server and self.state is SessionState.INCOMING:
+            if server is self._call_server and self.state is not SessionState.UP:
                 self.end(Ended(By.NETWORK, 504, "no PRACK"))
             return
         if leg is None:

@@ -131,6 +131,7 @@ class CallerSide(SessionCore):
 
     def _new_leg(self, outgoing: Outgoing, response: Response, now: float) -> Leg:
         leg = Leg(Dialog.of_caller(outgoing.request, response, self.flow), now)
+        leg.dialog.local_sequence = self.highest  # the callee may know this dialog from before a move of ours
         if outgoing.offers:
             leg.exchange.take(Step.OFFER_SENT)
         return leg

@@ -190,6 +190,7 @@ class SessionCore:
         self.call_id = ""
         self.local_tag = ""
         self.leg: Leg | None = None
+        self.highest = 0  # CSeq number that any request of ours had
         self.early: dict[str, Leg] = {}  # a caller's early dialogs by remote tag
         self._trace = trace
         self._events: list[SessionEvent] = []
@@ -256,7 +257,8 @@ class SessionCore:
 
     def _tidy(self) -> None:
         """Forget what is over. A transaction that ended without a final response is still to be heard of."""
-        gone = [t for t, o in self._outgoing.items() if t.state is State.TERMINATED and o.answered]
+        ended = [t for t in self._outgoing if t.state is State.TERMINATED]
+        gone = [t for t in ended if self._outgoing[t].answered or self._outgoing[t].superseded]
         for transaction in gone:
             del self._outgoing[transaction]
         self._servers = [s for s in self._servers if s.pending or s.accepted is not None]
@@ -303,15 +305,16 @@ class SessionCore:
             raise LocalError("too many requests of this call are under way", "wait for their answers")
         if self.prepare is not None:
             self.prepare(request)
-        transaction = self.layer.send_request(request, self.way(request, leg), now)
+        self.highest = max(self.highest, request.cseq.number)
+        transaction = self.layer.send_request(request, self.way(request), now)
         transaction.user = self
         outgoing = Outgoing(transaction, purpose, leg, offers, now)
         self._outgoing[transaction] = outgoing
         return outgoing
 
-    def way(self, request: Request, leg: Leg | None) -> Flow:
+    def way(self, request: Request) -> Flow:
         """The flow for a request: the stream for one that is too large for a datagram (section 18.1.1)."""
-        flow = leg.dialog.flow if leg is not None else self.flow
+        flow = self.flow
         if flow.reliable or self.stream_flow is None or not exceeds_datagram(request):
             return flow
         return self.stream_flow
@@ -332,8 +335,7 @@ class SessionCore:
             request.body = before.body
         else:
             request = before
-            used = [early.dialog.local_sequence or 0 for early in self.early.values()]
-            request.headers.set("CSeq", f"{max(before.cseq.number, *used, 0) + 1} {before.method}")
+            request.headers.set("CSeq", f"{self.highest + 1} {before.method}")
             request.headers.set("Contact", self.contact)
         for name, value in (headers or {}).items():
             request.headers.set(name, value)
@@ -369,7 +371,7 @@ class SessionCore:
         for name in ("Authorization", "Proxy-Authorization"):
             for value in invite.headers.get_all(name):
                 ack.headers.add(name, value)
-        flow = self.way(ack, leg)
+        flow = self.way(ack)
         octets = self.layer.send(ack.copy(), flow)
         outgoing.acks[leg.dialog.id.remote_tag] = (ack, octets, flow)
 
@@ -380,7 +382,7 @@ class SessionCore:
             return False
         ack, octets, flow = known
         leg = self.leg
-        present = self.way(ack, leg)
+        present = self.way(ack)
         if leg is not None and leg.dialog.id.remote_tag == tag and ack.uri != leg.dialog.remote_target:
             self.acknowledge(outgoing, leg, ack.body, ack.headers.get("Content-Type") or "")
         elif present != flow:
