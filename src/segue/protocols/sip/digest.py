@@ -99,7 +99,8 @@ class DigestClient:
         self._user = user
         self._password = password
         self._entropy = entropy
-        self._known: OrderedDict[tuple[str, str], tuple[Challenge, int]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], Challenge] = OrderedDict()  # by field and realm
+        self._counts: dict[str, int] = {}  # of uses, by nonce
 
     def answer(self, request: Request, response: Response) -> bool:
         """Put the credentials that `response` asks for into `request`. False when there is nothing to answer, or
@@ -109,39 +110,58 @@ class DigestClient:
             picked.setdefault((challenge.header, challenge.realm), challenge)
         if not picked or not self._password:
             return False
+        if any(self._refused(request, challenge) for challenge in picked.values()):
+            return False
         for key, challenge in picked.items():
-            used = self._used(request, challenge)
-            if used is not None and not challenge.stale and used == challenge.nonce:
-                return False
-            if used is not None and not challenge.stale and self._refused(key, used):
-                return False
-            self._known[key] = (challenge, 0)
+            self._known[key] = challenge
             self._known.move_to_end(key)
+            self._counts.setdefault(challenge.nonce, 0)
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
+        live = {challenge.nonce for challenge in self._known.values()}
+        self._counts = {nonce: count for nonce, count in self._counts.items() if nonce in live}
         self.prepare(request)
+        for challenge in picked.values():  # one that asked for itself, not as our server
+            if challenge.header == "Authorization" and request.method != "REGISTER":
+                self._put(request, challenge, challenge.header)
         return True
 
     def prepare(self, request: Request) -> None:
-        """Put credentials for the nonces we know into a request, fresh ones in the place of those it has."""
+        """Put credentials for the nonces we know into a request, fresh ones in the place of those it has.
+
+        What the registrar challenged with is good for the proxy of the same realm, which saves the first call its
+        challenge. `Authorization` goes into REGISTER only: the callee would get it, and guess passwords with it.
+        """
         for header in ("Authorization", "Proxy-Authorization"):
             request.headers.remove(header)
-        for key, (challenge, count) in self._known.items():
-            self._known[key] = (challenge, count + 1)
-            request.headers.add(challenge.header, self._authorization(request, challenge, count + 1))
+        registers = request.method == "REGISTER"
+        wanted: dict[tuple[str, str], Challenge] = {}
+        for (header, realm), challenge in self._known.items():
+            if registers or header == "Proxy-Authorization":
+                wanted[header, realm] = challenge
+            else:
+                wanted.setdefault(("Proxy-Authorization", realm), challenge)
+        for (header, _), challenge in wanted.items():
+            self._put(request, challenge, header)
 
-    def _used(self, request: Request, challenge: Challenge) -> str | None:
-        """The nonce this request was sent with for the challenge's realm."""
+    def _put(self, request: Request, challenge: Challenge, header: str) -> None:
+        count = self._counts.get(challenge.nonce, 0) + 1
+        self._counts[challenge.nonce] = count
+        request.headers.add(header, self._authorization(request, challenge, count))
+
+    def _refused(self, request: Request, challenge: Challenge) -> bool:
+        """Whether the request already had an answer for this realm that was not merely stale: one with the same
+        nonce, or with a nonce that had never been used before."""
+        if challenge.stale:
+            return False
         for value in request.headers.get_all(challenge.header):
             fields = _fields(value)
             if fields.get("realm") == challenge.realm:
-                return fields.get("nonce")
-        return None
-
-    def _refused(self, key: tuple[str, str], nonce: str) -> bool:
-        """Whether a nonce that was new when we used it was answered by another challenge, not called stale."""
-        known = self._known.get(key)
-        return known is not None and known[0].nonce == nonce and known[1] == 1
+                nonce = fields.get("nonce") or ""
+                asked = self._known.get((challenge.header, challenge.realm))
+                first = asked is not None and asked.nonce == nonce and fields.get("nc") in (None, "00000001")
+                return nonce == challenge.nonce or first
+        return False
 
     def _authorization(self, request: Request, challenge: Challenge, count: int) -> str:
         fields: dict[str, str | None] = {"uri": request.uri, "nonce": challenge.nonce}

@@ -153,3 +153,29 @@ def test_unknown_user_and_no_credentials() -> None:
     assert exchange.verify(request).user is None
     bare = Response(401, "Unauthorized", Headers())
     assert not exchange.client.answer(request, bare)
+
+
+def test_the_registrars_nonce_serves_for_the_first_call() -> None:
+    exchange = Exchange()
+    exchange.client.answer(exchange.request(), exchange.challenge())
+    invite = Request("INVITE", "sip:bob@example.org", Headers())
+    exchange.client.prepare(invite)
+    assert "Authorization" not in invite.headers  # the callee would get it
+    verdict = exchange.server.verify(
+        invite.headers.get_all("Proxy-Authorization"),
+        "INVITE",
+        "sip:bob@example.org",
+        lambda user, algorithm: user_hash(user, REALM, "sesame", algorithm),
+        exchange.now,
+    )
+    assert verdict.user == "alice"
+
+
+def test_a_callee_that_asks_for_itself_is_answered_once() -> None:
+    exchange = Exchange()
+    invite = Request("INVITE", "sip:bob@example.org", Headers())
+    assert exchange.client.answer(invite, exchange.challenge())
+    assert invite.headers.get_all("Authorization")
+    following = Request("BYE", "sip:bob@example.org", Headers())
+    exchange.client.prepare(following)
+    assert "Authorization" not in following.headers
