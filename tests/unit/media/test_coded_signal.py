@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from segue.base.coded_signal import digits
 from segue.base.frame import Samples
 from segue.base.resample import resample
 from segue.media.codecs import codec_for
@@ -128,3 +129,17 @@ def test_quiet_and_noisy_lines() -> None:
 def test_other_rates_are_refused() -> None:
     with pytest.raises(ValueError, match="no whole number"):
         coded_signal(0, 1, 11026)
+
+
+def test_neighbours_have_no_tone_of_the_number_in_common() -> None:
+    chosen = digits(np.arange(PERIOD + 1))
+    assert (chosen[1:, :4] != chosen[:-1, :4]).all()
+    assert len(np.unique(chosen[:PERIOD, :4], axis=0)) == PERIOD
+
+
+def test_any_two_numbers_differ_in_three_tones_at_least() -> None:
+    chosen = digits(np.arange(PERIOD))
+    for number in range(0, PERIOD, 97):
+        other = (chosen != chosen[number]).sum(axis=1)
+        other[number] = 6
+        assert other.min() >= 3

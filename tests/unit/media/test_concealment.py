@@ -60,3 +60,14 @@ def test_full_scale_does_not_wrap() -> None:
     invented = concealment.conceal(80).astype(int)
     expected = np.where((np.arange(80) + 1600) // 40 % 2, 32767, -32768)
     assert (np.sign(invented[8:72]) == np.sign(expected[8:72])).mean() > 0.9
+
+
+def test_sound_that_returns_out_of_phase_is_led_over_to() -> None:
+    concealment = Concealment(8000)
+    wave = (8000 * np.cos(2 * np.pi * 100 * np.arange(1600) / 8000)).astype(np.int16)
+    heard = [concealment.heard(frame) for frame in wave.reshape(-1, 160)]
+    invented = concealment.conceal(160)
+    returned = concealment.heard((-wave[:160]).astype(np.int16))
+    joined = np.concatenate((*heard, invented, returned)).astype(int)
+    assert abs(int(wave[1599]) - int(-wave[0])) > 10_000  # what it would jump by
+    assert np.abs(np.diff(joined)).max() < 1500

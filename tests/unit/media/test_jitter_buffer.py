@@ -228,3 +228,12 @@ def test_memory_is_bounded() -> None:
         buffer.put(number, number * 160, number, number * PACKET)
     assert len(buffer) <= CAPACITY
     assert not buffer.put(1, 160, b"", 0.0, ticks=10**9)
+
+
+def test_after_a_hole_there_is_as_much_delay_as_the_path_needs() -> None:
+    buffer = JitterBuffer(8000)
+    buffer.expect_move(0.060, 0.0, 100.0)
+    found, _ = play(sent(number for number in range(200) if not 100 <= number < 108), 200, buffer)
+    assert played(found)[-1] < 199  # it is still playing
+    assert buffer.target >= 0.080
+    assert buffer.delay(200 * PACKET + 0.007) > buffer.target - 0.01

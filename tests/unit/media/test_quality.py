@@ -30,6 +30,12 @@ def test_loss_of_g711_with_concealment() -> None:
     assert 93.2 - without.r == pytest.approx(51.08, abs=0.01)
 
 
+def test_bursts_of_g107() -> None:
+    """Section 3.5: Ppl / (Ppl / BurstR + Bpl)."""
+    burst = quality("PCMU", 0.0, 0.05, burst_ratio=2.0)
+    assert 93.2 - burst.r == pytest.approx(95 * 5 / (5 / 2 + 25.1), abs=0.01)
+
+
 @pytest.mark.parametrize("codec", IMPAIRMENTS)
 def test_more_loss_more_delay_and_bursts_never_help(codec: str) -> None:
     steps = [quality(codec, 100.0, loss / 100).mos for loss in range(0, 101, 5)]

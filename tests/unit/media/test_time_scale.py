@@ -59,3 +59,14 @@ def test_a_piece_is_found_where_it_is() -> None:
     for step in (1, 2):
         offset, likeness = most_alike(noise[120:200], noise, step)
         assert (offset, round(likeness, 4)) == (120, 1.0)
+
+
+def test_pieces_that_are_not_alike_are_faded() -> None:
+    """A slow wander, so that two places of it have other values: no step where they are joined."""
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        wander = np.cumsum(rng.normal(0, 300, 800)).clip(-30_000, 30_000).astype(np.int16)
+        shorter, _ = shorten(wander[100:], 8000, 0.015)
+        longer, _ = lengthen(wander[:400], wander[400:], 8000, 0.015)
+        assert steepest(np.concatenate((wander[:100], shorter))) <= steepest(wander) + 400
+        assert steepest(np.concatenate((wander[:400], longer))) <= steepest(wander) + 400
