@@ -2,7 +2,7 @@
 
 CONTROL is the number of an inherited stream socket on which each line is a JSON object. The first is the
 configuration (see `configure`); later ones are commands, each with an optional `at` (CLOCK_MONOTONIC seconds)
-and an `id` that the answer repeats:
+and, when an answer is wanted, an `id` that it repeats:
 
     {"do": "attach", "station": PORT, "network": NAME}
     {"do": "detach", "station": PORT, "break": "carrier" | "address" | "interface" | "silent"}
@@ -37,6 +37,8 @@ from segue.lab.timer import Timer
 from segue.lab.wire import Air, Link, Port
 from segue.testing.entropy import SeededEntropy
 
+_MAX_UNSENT = 1 << 20  # octets of events that nobody reads
+
 
 def config_to_json(config: LinkConfig) -> dict[str, Any]:
     return dataclasses.asdict(config)
@@ -52,6 +54,8 @@ class LinkProcess:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._unread = b""
+        self._unsent = bytearray()
+        self._watched = select.EPOLLIN
         self._air = Air()
         self._timer = Timer()
         self._poll = select.epoll()
@@ -74,11 +78,14 @@ class LinkProcess:
         control, timer = self._control.fileno(), self._timer.fileno()
         while self._running:
             self._timer.set(self._deadline())
-            for descriptor, _ in self._poll.poll():
+            for descriptor, ready in self._poll.poll():
                 if descriptor == timer:
                     self._timer.clear()
                 elif descriptor == control:
-                    self._read_control()
+                    if ready & select.EPOLLOUT:
+                        self._send_unsent()
+                    if ready & ~select.EPOLLOUT:
+                        self._read_control()
                 else:
                     self._air.take_from(self._ports[descriptor])
                 self._air.deliver()
@@ -118,7 +125,10 @@ class LinkProcess:
                 answer = self._do(message)
             except (LocalError, OSError, KeyError, TypeError, ValueError) as error:
                 answer = {"error": f"{type(error).__name__}: {error}"}
-            self._tell({"answer": message.get("id"), **answer})
+            if "id" in message:
+                self._tell({"answer": message["id"], **answer})
+            elif "error" in answer and self._log is not None:
+                self._log.write(json.dumps({"event": "error", "command": message, **answer}) + "\n")
 
     def _do(self, message: dict[str, Any]) -> dict[str, Any]:
         match message["do"]:
@@ -226,13 +236,23 @@ class LinkProcess:
         self._tell(record)
 
     def _tell(self, message: dict[str, Any]) -> None:
+        """Never waits for the lab to read: frames would be late. What it does not read is in the log."""
+        if len(self._unsent) > _MAX_UNSENT and "answer" not in message:
+            return
+        self._unsent += json.dumps(message).encode() + b"\n"
+        self._send_unsent()
+
+    def _send_unsent(self) -> None:
         try:
-            self._control.setblocking(True)
-            self._control.sendall(json.dumps(message).encode() + b"\n")
+            del self._unsent[: self._control.send(self._unsent)]
+        except BlockingIOError:
+            pass
         except OSError:
             self._running = False
-        finally:
-            self._control.setblocking(False)
+        wanted = select.EPOLLIN | (select.EPOLLOUT if self._unsent else 0)
+        if wanted != self._watched:
+            self._watched = wanted
+            self._poll.modify(self._control, wanted)
 
 
 def take_priority() -> bool:

@@ -82,14 +82,15 @@ class Links:
     def history(self) -> list[LinkEvent]:
         """Everything that ever happened, from the log."""
         lines = self.log.read_text().splitlines() if self.log.exists() else []
-        return [_event(json.loads(line)) for line in lines]
+        records = [json.loads(line) for line in lines]
+        return [_event(record) for record in records if record["event"] != "error"]
 
     def tell(self, what: str, at: float | None = None, **arguments: Any) -> None:
-        """A command that is due later is not waited for."""
+        """A command that is due later is not waited for; what is wrong with it is in the log then."""
         if at is None or at <= time.monotonic():
             self.ask(what, **arguments)
         else:
-            self._send({"do": what, "at": at, **arguments})
+            self._send({"do": what, "at": at, **arguments}, wants_answer=False)
 
     def ask(self, what: str, **arguments: Any) -> dict[str, Any]:
         """The answer. LocalError when the process refuses or has died."""
@@ -110,10 +111,12 @@ class Links:
             self._process.kill()
             self._process.wait()
 
-    def _send(self, message: dict[str, Any]) -> int:
+    def _send(self, message: dict[str, Any], wants_answer: bool = True) -> int:
         self._count += 1
+        if wants_answer:
+            message = {"id": self._count, **message}
         try:
-            self._control.sendall(json.dumps({"id": self._count, **message}).encode() + b"\n")
+            self._control.sendall(json.dumps(message).encode() + b"\n")
         except OSError:
             raise self._died() from None
         return self._count
