@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import wave
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -196,9 +197,7 @@ def _summary(
         "lost": sum(measures.lost(stream, *whole) for stream in streams),
         "packets": sum(len(stream) for stream in streams),
         "unheard_ms": _total(u.total for u in unheard.values()),
-        "repeated_ms": sum(repeated_ms(pieces) for pieces in heard.values())
-        if run.options["speech"] == "coded"
-        else None,
+        "repeated_ms": _total(repeated_ms(pieces) if coded else None for pieces in heard.values()),
         "mos": _mos(run, moves),
     }
 
@@ -266,7 +265,7 @@ class _Unheard:
         up = run.event(host, "up")
         self._begin = up["time"] if up else run.plan["begin"]
         self._missing: list[tuple[float, int]] = []  # when, and how many blocks
-        for before, after in zip(pieces, pieces[1:], strict=False):
+        for before, after in pairwise(pieces):
             if after.block > before.block + 1:
                 self._missing.append((before.position, after.block - before.block - 1))
 

@@ -1,0 +1,71 @@
+"""One command's worth of lab: run a scenario, make its figures, print them, write the report."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from segue.lab.options import RunOptions
+from segue.lab.report import print_table, write_report
+from segue.lab.results import result, write_series
+from segue.lab.scenario import Scenario
+
+
+def run_scenario(
+    options: RunOptions,
+    report_dir: str | None = None,
+    pcap_dir: str | None = None,
+    *,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Returns the result. Without `report_dir` what the run leaves is thrown away, but for the captures in
+    `pcap_dir`. Raises LocalError."""
+    console = Console(stderr=quiet)
+    kept = Path(report_dir) if report_dir else None
+    folder = kept or Path(tempfile.mkdtemp(prefix="segue-run-"))
+    try:
+        _run(options, folder, console)
+        figures = result(folder)
+        (folder / "result.json").write_text(json.dumps(figures, indent=1) + "\n")
+        if kept:
+            write_series(folder)
+            page = write_report(folder)
+        if pcap_dir:
+            shutil.copytree(folder / "captures", pcap_dir, dirs_exist_ok=True)
+    finally:
+        if not kept:
+            shutil.rmtree(folder, ignore_errors=True)
+    if not quiet:
+        print_table(figures, console)
+        if kept:
+            console.print(f"report: {page}")
+    return figures
+
+
+def write_results(folder: Path) -> Path:
+    """Figures and report of a run that was kept."""
+    (folder / "result.json").write_text(json.dumps(result(folder), indent=1) + "\n")
+    write_series(folder)
+    return write_report(folder)
+
+
+def _run(options: RunOptions, folder: Path, console: Console) -> None:
+    columns = (
+        TextColumn("{task.description:32}"),
+        BarColumn(30),
+        TextColumn("{task.completed:5.1f} of {task.total:5.1f} s"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(options.scenario, total=1.0)
+
+        def tell(what: str, done: float, total: float) -> None:
+            progress.update(task, description=what, completed=min(done, total), total=total)
+
+        Scenario(options, folder, tell).run()
