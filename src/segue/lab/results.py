@@ -191,6 +191,7 @@ def _summary(
 ) -> dict[str, Any]:
     streams = (run.uplink, run.downlink)
     whole = (float("-inf"), float("inf"))
+    coded = run.options["speech"] == "coded"
     return {
         "uplink_gap_ms": measures.spread(m["uplink"]["gap_ms"] for m in moves),
         "downlink_gap_ms": measures.spread(m["downlink"]["gap_ms"] for m in moves),
