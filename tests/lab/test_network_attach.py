@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from segue.lab.address_monitor import Heard, address_phase, read_monitor
+from segue.lab.address_monitor import Heard, address_phase, link_phase, read_monitor
 from segue.lab.namespaces import can_make_namespaces
 from segue.lab.network import Network, wait_for
-from segue.lab.topology import OFFICE_TO_CAFE, TWO_SUBNETS
+from segue.lab.topology import OFFICE_TO_CAFE, TWO_SUBNETS, with_moving_correspondent
 from segue.net.netlink import AddressEvent, LinkEvent
 
 pytestmark = [
@@ -79,6 +79,9 @@ def test_address_times_of_ten_moves(network: Network) -> None:
         wait_for(lambda: network.links.history()[-1].network == where)  # noqa: B023
         time.sleep(0.05)
         times.append(phases(network, monitor, "wlan0", where))
+        history = network.links.history()
+        between = link_phase(history, history[-1])
+        assert between is not None and 0.0195 < between < 0.03
     for family, bound in ((6, 10 + 20), (4, 20 + 30)):
         values = sorted(t[family] for t in times)
         print(f"IPv{family}", [round(v, 1) for v in values])
@@ -109,6 +112,24 @@ def _is_removal(heard: Heard) -> bool:
 
 def last_link(heard: list[Heard], interface: str) -> LinkEvent:
     return [h.event for h in heard if isinstance(h.event, LinkEvent) and h.event.interface == interface][-1]
+
+
+def test_a_correspondent_that_moves_and_stations_that_meet(tmp_path: Path) -> None:
+    """Both ends in one café reach each other through its access point: 5 ms up, 5 ms down."""
+    with Network(with_moving_correspondent(OFFICE_TO_CAFE), seed=1, folder=tmp_path) as network:
+        monitors = {host: network.start_address_monitor(host) for host in ("mn", "cn")}
+        for host in monitors:
+            network.start_attachment_agent(host)
+        network.attach("mn", "wlan0", "cafe")
+        phases(network, monitors["mn"], "wlan0", "cafe")
+        network.attach("cn", "wlan0", "cafe")
+        phases(network, monitors["cn"], "wlan0", "cafe")
+        for version in ("-4", "-6"):
+            own = network.hosts["cn"].run(["ip", "-o", version, "addr", "show", "wlan0", "scope", "global"])
+            address = own.split()[3].partition("/")[0]
+            output = network.hosts["mn"].run(["ping", "-c", "3", "-i", "0.05", "-q", address])
+            found = re.search(r"= ([\d.]+)/", output)
+            assert found is not None and 20 <= float(found.group(1)) < 30
 
 
 @pytest.mark.parametrize("how", ["address", "interface", "silent"])

@@ -11,7 +11,7 @@ import pytest
 
 from segue.lab.capture import read_captures
 from segue.lab.namespaces import can_make_namespaces
-from segue.lab.network import Network, wait_for
+from segue.lab.network import Network
 from segue.lab.topology import OFFICE_TO_CAFE
 
 pytestmark = [
@@ -74,7 +74,6 @@ def test_a_connection_with_large_segments_passes(tmp_path: Path) -> None:
                 heard += server.recv(65536)
             client.close()
             server.close()
-        wait_for(lambda: True)
         capture.stop()
     assert heard == octets
     frames = [c for c in read_captures(tmp_path / "captures") if (p := c.packet()) and p.tcp]

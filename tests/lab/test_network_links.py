@@ -103,6 +103,29 @@ def test_nothing_outlives_a_lab_that_is_killed() -> None:
     assert not _runs(inside)
 
 
+def test_no_process_of_a_whole_network_outlives_it() -> None:
+    """SIGKILL to a program with links, routers, agents and captures running."""
+    program = textwrap.dedent("""
+        import os, time
+        from segue.lab.network import Network
+        with Network() as network:
+            network.start_attachment_agent("mn")
+            network.start_capture()
+            print(*open(f"/proc/self/task/{os.getpid()}/children").read().split(), flush=True)
+            time.sleep(60)
+    """)
+    lab = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    inside = [int(process) for process in lab.stdout.readline().split()]
+    assert len(inside) == 5
+    os.kill(lab.pid, signal.SIGKILL)
+    lab.wait()
+    lab.stdout.close()
+    until = time.monotonic() + 2
+    while any(map(_runs, inside)) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not any(map(_runs, inside))
+
+
 def _runs(process: int) -> bool:
     try:
         return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"

@@ -79,6 +79,19 @@ def address_phase(
     return None
 
 
+def link_phase(history: list[Attachment], attached: Attachment) -> float | None:
+    """Seconds from the station's last detachment to this attachment, by the link process' own log; None when it
+    was not attached before."""
+    before = [
+        event
+        for event in history
+        if event.station == attached.station
+        and event.event == "detached"
+        and event.monotonic <= attached.monotonic
+    ]
+    return attached.monotonic - before[-1].monotonic if before else None
+
+
 def _line(event: Event) -> str:
     fields = [f"hex:{field.hex()}" if isinstance(field, bytes) else field for field in event]
     record = {

@@ -162,7 +162,7 @@ class LinkProcess:
         if message.get("hints") is not None:
             self._hints = socket.socket(fileno=message["hints"])
         for name, network in message["networks"].items():
-            port = self._port(name, network["interface"])
+            port = self._port(name, network["interface"], network["relays"])
             self._networks[name] = (port, config_from_json(network["config"]))
         for name, station in message["stations"].items():
             port = self._port(name, station["interface"])
@@ -173,8 +173,8 @@ class LinkProcess:
         gc.collect()
         gc.freeze()
 
-    def _port(self, name: str, interface: str) -> Port:
-        port = Port(name, interface)
+    def _port(self, name: str, interface: str, relays: bool = False) -> Port:
+        port = Port(name, interface, relays)
         self._ports[port.fileno()] = port
         self._poll.register(port.fileno(), select.EPOLLIN)
         return port

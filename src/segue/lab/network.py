@@ -27,7 +27,7 @@ from typing import Any, TextIO
 
 from segue.base.errors import LocalError
 from segue.emulator.links import Preset, preset
-from segue.lab.build import ACCESS_SIDE, Builder
+from segue.lab.build import ACCESS_SIDE, CORE_SIDE, Builder
 from segue.lab.capture import Capture
 from segue.lab.links import Links, python_command
 from segue.lab.name_server import zone_text
@@ -170,11 +170,20 @@ class Network:
         stations = {s.name: f"{s.host} {s.interface}" for s in self.topology.stations}
         return stations | {f"up-{server.name}": f"{server.name} eth0" for server in self.topology.servers}
 
-    def start_capture(self, folder: Path | None = None, hosts: tuple[str, ...] = ()) -> Capture:
-        """Capture every interface of the hosts (of all hosts when none is named), each to a file of its own."""
+    def start_capture(
+        self, folder: Path | None = None, hosts: tuple[str, ...] = (), everywhere: bool = False
+    ) -> Capture:
+        """Capture every interface of the hosts (of all hosts when none is named), each to a file of its own;
+        with `everywhere` both ends of every link, the routers' too: what an eavesdropper could hear."""
         places = {
             far: place for far, place in self.places().items() if not hosts or place.split()[0] in hosts
         }
+        if everywhere:
+            places = self.places()
+            for network in self.topology.networks:
+                places[f"ar-{network.name}"] = f"{network.name} {ACCESS_SIDE}"
+                places[f"up-{network.name}"] = f"{network.name} {CORE_SIDE}"
+            places |= {f"core-{subnet.name}": f"core {subnet.name}" for subnet in self.topology.subnets()}
         return Capture(self.wire, folder or self.folder / "captures", places)
 
     # --- building it
@@ -208,6 +217,7 @@ class Network:
                     network.name: {
                         "interface": f"ar-{network.name}",
                         "config": _config(self.preset, network),
+                        "relays": not network.point_to_point,
                     }
                     for network in self.topology.networks
                 },

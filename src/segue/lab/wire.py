@@ -2,7 +2,8 @@
 
 A port is the far end of a virtual pair, in the `wire` namespace: a station's (the mobile node's) or a network's
 (an access router's). A link joins two ports and does to frames what `segue.emulator` says. A station's port is
-joined to one network's at a time; a network's port may have several stations.
+joined to one network's at a time; a network's port may have several stations, between which it relays like an
+access point when it is one that does.
 """
 
 from __future__ import annotations
@@ -50,8 +51,9 @@ class DeliveryError:
 class Port:
     """One far end. `links` are those that frames from it enter."""
 
-    def __init__(self, name: str, interface: str) -> None:
+    def __init__(self, name: str, interface: str, relays: bool = False) -> None:
         self.name = name
+        self.relays = relays
         self.interface = interface
         self.socket = PacketSocket(interface, buffer=4 << 20)
         self.links: list[Link] = []
@@ -138,6 +140,14 @@ class Air:
             except OSError:
                 continue  # the other end is down, as after a lost carrier
             link.error.add(now - when)
+            if port.relays and len(port.links) > 1:
+                self._relay(link, port, octets, when)
+
+    def _relay(self, origin: Link, port: Port, octets: bytes, arrived: float) -> None:
+        """To the other stations of the network, who take what is for them."""
+        for link in port.links:
+            if link is not origin:
+                self._offer(link, port, octets, arrived)
 
     def _offer(self, link: Link, port: Port, octets: bytes, arrived: float) -> None:
         forward = port is link.first
