@@ -103,8 +103,8 @@ def test_both_ends_are_up_or_both_have_ended(steps, invited, offerless, transpor
             pass
     network.datagrams.loss = network.datagrams.jitter = 0.0
     network.run(200)
-    if not any(isinstance(e, said.Ended) and e.by is said.By.NETWORK for e in bob.heard):
-        assert len(bob.calls) <= 1  # a caller that was lost for good may ring anew
+    if [command for _, command, _ in steps].count("cut off") < 2:
+        assert len(bob.calls) <= 1  # a caller that was lost for 64*T1 may ring anew
     if bob.calls and bob.call.state is SessionState.INCOMING:
         bob.accept()
         network.run(200)

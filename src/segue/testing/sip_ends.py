@@ -89,7 +89,7 @@ class SipWire:
             if due is None or due > until:
                 break
             self.now = max(self.now, due)
-            for wire, transport in ((self.datagrams, "UDP"), (self.streams, "TCP")):
+            for wire, transport in ((self.datagrams, "UDP"), (self.streams, self.transport)):
                 for arrival in wire.arrivals(self.now):
                     source, target = arrival.source, arrival.target
                     if not isinstance(source, Address) or not isinstance(target, Address):

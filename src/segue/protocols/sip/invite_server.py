@@ -150,7 +150,8 @@ class InviteServer:
         elif self.pending:
             unacknowledged = self.sender.repeated(now)
             last = unacknowledged or self._provisional
-            if last is not None:
+            # A reliable one that has its PRACK is known to have come.
+            if last is not None and (last is unacknowledged or "RSeq" not in last.headers):
                 self._layer.respond(self.transaction, last, now)
 
     def refresh_contact(self, contact: str) -> None:
