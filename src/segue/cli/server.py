@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from segue.server.store import Store
 
 DATABASE = "~/.local/state/segue/server.db"
-LISTEN = ("tls:[::]:5061",)
+LISTEN = ("tls:0.0.0.0:5061", "tls:[::]:5061")
 
 
 @click.group(invoke_without_command=True)
@@ -51,14 +50,13 @@ def server(context: click.Context, /, **given: Any) -> None:
     context.obj = given
     if context.invoked_subcommand is not None:
         return
-    with _plain_errors():
-        import asyncio
+    import asyncio
 
-        from segue.server.server import run_server
+    from segue.server.server import run_server
 
-        config = configuration(given)
-        _import_users(config, _options(given).get("users"))
-        asyncio.run(run_server(config, on_ready=_say))
+    config = configuration(given)
+    _import_users(config, _options(given).get("users"))
+    asyncio.run(run_server(config, on_ready=_say))
 
 
 @server.group()
@@ -74,7 +72,7 @@ def user() -> None:
 @click.pass_context
 def add(context: click.Context, /, name: str, password_file: str | None, **given: Any) -> None:
     """Add a user, or give one a new password. A running server knows it two seconds later."""
-    with _plain_errors(), _store(context, given) as (store, domain):
+    with _store(context, given) as (store, domain):
         _check_name(name)
         if password_file is None:
             password = click.prompt(
@@ -82,7 +80,7 @@ def add(context: click.Context, /, name: str, password_file: str | None, **given
             )
         else:
             password = _private_text(password_file, "password").strip("\r\n")
-        _put(store, domain, name, password)
+        store.put_users(domain, {name: _hashes(domain, name, password)})
     click.echo(f"sip:{name}@{domain} may register")
 
 
@@ -93,7 +91,7 @@ def add(context: click.Context, /, name: str, password_file: str | None, **given
 @click.pass_context
 def remove(context: click.Context, /, name: str, **given: Any) -> None:
     """Remove a user."""
-    with _plain_errors(), _store(context, given) as (store, domain):
+    with _store(context, given) as (store, domain):
         if not store.remove_user(domain, name):
             raise LocalError(f"there is no user {name!r}", "segue server user list")
 
@@ -104,7 +102,7 @@ def remove(context: click.Context, /, name: str, **given: Any) -> None:
 @click.pass_context
 def list_users(context: click.Context, /, **given: Any) -> None:
     """Names, one a line."""
-    with _plain_errors(), _store(context, given) as (store, domain):
+    with _store(context, given) as (store, domain):
         for name in sorted(store.users(domain)):
             click.echo(name)
 
@@ -199,26 +197,28 @@ def _import_users(config: ServerConfig, path: str | None) -> None:
         return
     from segue.server.store import Store
 
+    users = {}
+    for line in _private_text(path, "users").splitlines():
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, colon, password = line.strip().partition(":")
+        if not colon:
+            raise LocalError(f"a line of {path} is not name:password", "see docs/server.md")
+        users[name] = _hashes(config.domain, name, password)
     store = Store(config.database)
     try:
-        for line in _private_text(path, "users").splitlines():
-            if not line.strip() or line.startswith("#"):
-                continue
-            name, colon, password = line.strip().partition(":")
-            if not colon:
-                raise LocalError(f"a line of {path} is not name:password", "see docs/server.md")
-            _check_name(name)
-            _put(store, config.domain, name, password)
+        store.put_users(config.domain, users)
     finally:
         store.close()
 
 
-def _put(store: Store, domain: str, name: str, password: str) -> None:
+def _hashes(domain: str, name: str, password: str) -> dict[str, str]:
     from segue.server.authentication import hashes_of
 
+    _check_name(name)
     if not password:
-        raise LocalError("the password is empty", "choose one")
-    store.put_user(domain, name, hashes_of(name, domain, password))
+        raise LocalError(f"the password of {name} is empty", "choose one")
+    return hashes_of(name, domain, password)
 
 
 def _check_name(name: str) -> None:
@@ -236,14 +236,4 @@ def _private_text(path: str, what: str) -> str:
         raise LocalError(f"cannot read the {what} file {path} ({error.strerror})", "give another") from None
 
 
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    """One line and status 2."""
-    try:
-        yield
-    except LocalError as error:
-        click.echo(f"segue server: {error}", err=True)
-        sys.exit(2)
-
-
-command = server
+command = server  # what `cli.main` looks for

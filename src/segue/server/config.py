@@ -55,7 +55,6 @@ class Policy:
     timer_c: float = 180.0
     reunion: float = 8.0  # how long a request waits for a phone that has just lost its flow
 
-
     def __post_init__(self) -> None:
         if not self.digest or not set(self.digest) <= DIGESTS:
             raise LocalError(f"digest = {list(self.digest)}", f"choose among {', '.join(sorted(DIGESTS))}")

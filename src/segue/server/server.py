@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import cast
 
 from segue.base.address import Address
 from segue.base.errors import LocalError
@@ -17,18 +15,23 @@ from segue.base.trace import NO_TRACE, Trace
 from segue.net.clock import MonotonicClock
 from segue.net.driver import Driver
 from segue.net.entropy import SystemEntropy
+from segue.net.sockets import CLASS_SELECTOR_5
+from segue.net.tcp import Listener, StreamConnection, listen_tcp
+from segue.net.tls import TlsConnection, listen_tls
+from segue.net.tls_context import TlsOptions
 from segue.net.udp import UdpSocket
 from segue.protocols.sip.flow import Flow
 from segue.server.authentication import Hashes
-from segue.server.certificate import tls_context
+from segue.server.certificate import check_certificate
 from segue.server.config import Listen, ServerConfig
 from segue.server.core import CloseFlow, ServerCore
 from segue.server.store import Store, changes_of
 
 CONNECTIONS = 5000  # at once
 CONNECTIONS_OF_ONE = 200  # from one address
-UNSENT = 1 << 20  # octets that wait for a slow reader before its connection is closed
 RELOAD = 2.0  # seconds between looks whether users were added
+
+Connection = StreamConnection | TlsConnection
 
 
 class Server:
@@ -43,10 +46,11 @@ class Server:
         self._writer = ThreadPoolExecutor(1, "segue-store")
         self._sockets: list[UdpSocket] = []
         self._udp: dict[Address, UdpSocket] = {}
-        self._listeners: list[tuple[str, asyncio.Server]] = []
-        self._connections: dict[Flow, _Connection] = {}
+        self._listeners: list[tuple[str, Listener]] = []
+        self._connections: dict[Flow, Connection] = {}
         self._sources: dict[str, int] = {}
         self._serial = 0
+        self._users_version = self.store.users_version()
         self._saving: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -65,41 +69,49 @@ class Server:
         """The port of the first listener of this transport."""
         if transport.upper() == "UDP":
             return self._sockets[0].local.port
-        server = next(server for name, server in self._listeners if name == transport.upper())
-        return int(server.sockets[0].getsockname()[1])
+        return next(one.local.port for name, one in self._listeners if name == transport.upper())
 
     def places(self) -> list[str]:
         """Where it listens, a line for each socket."""
-        lines = [f"udp:{socket.local}" for socket in self._sockets]
-        for name, server in self._listeners:
-            lines += [f"{name.lower()}:{Address(*one.getsockname()[:2])}" for one in server.sockets]
-        return [f"listening on {line}" for line in lines]
+        places = [f"udp:{socket.local}" for socket in self._sockets]
+        places += [f"{name.lower()}:{listener.local}" for name, listener in self._listeners]
+        return [f"listening on {place}" for place in places]
 
     async def _start(self) -> None:
         clock, entropy = MonotonicClock(), SystemEntropy()
         self._offset = clock.wall() - clock.now()
-        context = tls_context(self.config) if any(x.transport == "TLS" for x in self.config.listens) else None
+        if any(listen.transport == "TLS" for listen in self.config.listens):
+            check_certificate(self.config, clock.wall())
         key = Secret(self.store.fact("flow token key", entropy.octets(32)))
         self.core = ServerCore(self.config, self._users, key, entropy, trace=self._trace)
         self.core.restore(self.store.bindings(clock.wall(), self._offset), clock.now())
         self._driver: Driver[bytes, Flow, tuple[Flow, bytes], CloseFlow]
         self._driver = Driver(self.core, self._transmit, self._close_flow)
         for listen in self.config.listens:
+            self._listen(listen)
+        self._tasks.append(asyncio.create_task(self._watch()))
+
+    def _listen(self, listen: Listen) -> None:
+        try:
             if listen.transport == "UDP":
                 self._listen_udp(listen)
             else:
-                await self._listen_stream(listen, context if listen.transport == "TLS" else None)
-        self._tasks.append(asyncio.create_task(self._reload()))
+                self._listen_stream(listen)
+        except LocalError as error:
+            others = any(x.transport == listen.transport and x != listen for x in self.config.listens)
+            if others and listen.address.family == 6 and "has no IPv6" in error.problem:
+                self._trace.note("server", "no IPv6 here")
+                return
+            place = f"{listen.transport.lower()}:{listen.address}"
+            raise LocalError(f"cannot listen on {place}, {error.problem}", "see --listen") from None
 
     # UDP
 
     def _listen_udp(self, listen: Listen) -> None:
         def receive(octets: bytes, source: Address, now: float) -> None:
-            self.core.receive(octets, Flow("UDP", local, source), now)
-            self._driver.settle()
-            self._save()
+            self._receive(octets, Flow("UDP", local, source), now)
 
-        socket = UdpSocket(listen.address, on_datagram=receive)
+        socket = UdpSocket(listen.address, on_datagram=receive, dscp=CLASS_SELECTOR_5, trace=self._trace)
         local = socket.local
         self._sockets.append(socket)
         self._udp[local] = socket
@@ -115,44 +127,39 @@ class Server:
 
     # Streams
 
-    async def _listen_stream(self, listen: Listen, context: ssl.SSLContext | None) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            server = await loop.create_server(
-                lambda: _Connection(self, listen.transport),
-                listen.address.host,
-                listen.address.port,
-                ssl=context,
-                ssl_handshake_timeout=20 if context else None,
-                backlog=256,
-            )
-        except OSError as error:
-            raise LocalError(
-                f"cannot listen on {listen.transport.lower()}:{listen.address} ({error.strerror})",
-                "is another server running, or the port below 1024? give --listen another address",
-            ) from None
-        self._listeners.append((listen.transport, server))
+    def _listen_stream(self, listen: Listen) -> None:
+        def take(connection: Connection) -> None:
+            self._connected(listen.transport, connection)
 
-    def connected(self, connection: _Connection, local: Address, remote: Address) -> Flow | None:
-        """A connection's flow; None when there are too many."""
-        of_one = self._sources.get(remote.host, 0)
-        if len(self._connections) >= CONNECTIONS or of_one >= CONNECTIONS_OF_ONE:
-            self._trace.drop("server", "too many connections")
-            return None
-        self._sources[remote.host] = of_one + 1
+        if listen.transport == "TLS":
+            options = TlsOptions(certificate_file=self.config.certificate, key_file=self.config.key)
+            listener = listen_tls(
+                listen.address, "", take, options, dscp=CLASS_SELECTOR_5, limit=CONNECTIONS, trace=self._trace
+            )
+        else:
+            listener = listen_tcp(
+                listen.address, "", take, dscp=CLASS_SELECTOR_5, limit=CONNECTIONS, trace=self._trace
+            )
+        self._listeners.append((listen.transport, listener))
+        self.core.proxy.names.learn(listener.local)
+
+    def _connected(self, transport: str, connection: Connection) -> None:
+        host = connection.remote.host
+        of_one = self._sources.get(host, 0)
+        if of_one >= CONNECTIONS_OF_ONE:
+            self._trace.drop("server", "too many connections from one address")
+            connection.close()
+            return
+        self._sources[host] = of_one + 1
         self._serial += 1
-        flow = Flow(connection.kind, local, remote, serial=self._serial)
+        flow = Flow(transport, connection.local, connection.remote, serial=self._serial)
         self._connections[flow] = connection
+        connection.on_octets = lambda octets, now: self._receive(octets, flow, now)
+        connection.on_closed = lambda _: self._disconnected(flow)
         self.core.opened(flow, self._driver.now())
         self._driver.settle()
-        return flow
 
-    def received(self, octets: bytes, flow: Flow) -> None:
-        self.core.receive(octets, flow, self._driver.now())
-        self._driver.settle()
-        self._save()
-
-    def disconnected(self, flow: Flow) -> None:
+    def _disconnected(self, flow: Flow) -> None:
         if self._connections.pop(flow, None) is None:
             return
         left = self._sources[flow.remote.host] - 1
@@ -164,6 +171,11 @@ class Server:
         self._driver.settle()
         self._save()
 
+    def _receive(self, octets: bytes, flow: Flow, now: float) -> None:
+        self.core.receive(octets, flow, now)
+        self._driver.settle()
+        self._save()
+
     # The machine's wishes
 
     def _transmit(self, output: tuple[Flow, bytes]) -> None:
@@ -171,7 +183,7 @@ class Server:
         if flow.reliable:
             connection = self._connections.get(flow)
             if connection is not None:
-                connection.send(octets)
+                connection.write(octets)
             return
         socket = self._socket_for(flow)
         if socket is not None:
@@ -181,6 +193,7 @@ class Server:
         connection = self._connections.get(event.flow)
         if connection is not None:
             connection.close()
+            self._disconnected(event.flow)
 
     # The database
 
@@ -203,28 +216,29 @@ class Server:
             self._driver.settle()
         self._saving = None
 
-    async def _reload(self) -> None:
-        """Users added by `segue server user add` while we run."""
-        loop = asyncio.get_running_loop()
-        domain = self.config.domain.lower()
-        version = await loop.run_in_executor(self._writer, self.store.users_version)
+    async def _watch(self) -> None:
         while True:
             await asyncio.sleep(RELOAD)
             self._save()  # expiry alone makes changes too
-            found = await loop.run_in_executor(self._writer, self.store.users_version)
-            if found != version:
-                version = found
-                users = await loop.run_in_executor(self._writer, self.store.users, domain)
-                self._users.clear()
-                self._users.update(users)
+            await self.reload()
+
+    async def reload(self) -> None:
+        """Learn of users added by `segue server user add` since."""
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(self._writer, self.store.users_version)
+        if found != self._users_version:
+            self._users_version = found
+            users = await loop.run_in_executor(self._writer, self.store.users, self.config.domain.lower())
+            self._users.clear()
+            self._users.update(users)
 
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
-        for _, server in self._listeners:
-            server.close()
-        for connection in list(self._connections.values()):
-            connection.abandon()
+        for _, listener in self._listeners:
+            listener.close()
+        for connection in self._connections.values():
+            connection.close()
         if self._saving is not None:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._saving
@@ -234,53 +248,6 @@ class Server:
             self._driver.close()
         self._writer.shutdown()
         self.store.close()
-
-
-class _Connection(asyncio.Protocol):
-    """One TCP or TLS connection."""
-
-    def __init__(self, server: Server, kind: str) -> None:
-        self.kind = kind
-        self._server = server
-        self._flow: Flow | None = None
-        self._transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(UNSENT)
-        local, remote = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
-        if local is None or remote is None:
-            self._transport.abort()
-            return
-        self._flow = self._server.connected(self, Address(*local[:2]), Address(*remote[:2]))
-        if self._flow is None:
-            self._transport.abort()
-
-    def data_received(self, data: bytes) -> None:
-        if self._flow is not None:
-            self._server.received(data, self._flow)
-
-    def pause_writing(self) -> None:
-        """A reader so slow has gone."""
-        self.abandon()
-
-    def connection_lost(self, _: Exception | None) -> None:
-        if self._flow is not None:
-            flow, self._flow = self._flow, None
-            self._server.disconnected(flow)
-
-    def send(self, octets: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(octets)
-
-    def close(self) -> None:
-        """After what is to be sent."""
-        if self._transport is not None:
-            self._transport.close()
-
-    def abandon(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
 
 
 async def run_server(

@@ -100,11 +100,12 @@ class Store:
             users.setdefault(name, {})[algorithm] = value
         return users
 
-    def put_user(self, domain: str, name: str, hashes: Hashes) -> None:
-        self._db.executemany(
-            "insert or replace into users values (?,?,?,?)",
-            [(name, domain, algorithm, value) for algorithm, value in hashes.items()],
-        )
+    def put_users(self, domain: str, users: dict[str, Hashes]) -> None:
+        """Add them, or give them other passwords; all or none."""
+        rows = [(name, domain, *one) for name, hashes in users.items() for one in hashes.items()]
+        self._db.execute("begin immediate")
+        self._db.executemany("insert or replace into users values (?,?,?,?)", rows)
+        self._db.execute("commit")
 
     def remove_user(self, domain: str, name: str) -> bool:
         """False when there was none."""
