@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -166,3 +170,45 @@ def test_the_price_of_duplicate_address_detection(tmp_path: Path, dad: str) -> N
             assert times[6] <= 30
         assert 20 <= times[4] <= 50  # two round trips: the server does not know rapid commit
         assert 40 <= ping(network, "wlan0", 6) < 50
+
+
+def test_the_command_attaches_until_interrupted(tmp_path: Path) -> None:
+    """`segue attach` itself; twice with the same key it makes the same addresses."""
+    seen = []
+    for _ in range(2):
+        with Network(TWO_SUBNETS, folder=tmp_path / "lab") as network:
+            monitor = network.start_address_monitor("mn")
+            command = [
+                sys.executable,
+                "-m",
+                "segue",
+                "attach",
+                "wlan0",
+                "--state-dir",
+                str(tmp_path / "state"),
+            ]
+            command += ["--resolver-dir", str(tmp_path)]
+            agent = network.hosts["mn"].popen(command, stdout=subprocess.PIPE, text=True)
+            assert agent.stdout is not None and agent.stdout.readline() == "attaching wlan0\n"
+            network.attach("mn", "wlan0", "a")
+            phases(network, monitor, "wlan0", "a")
+            usable = [h.event for h in read_monitor(monitor) if isinstance(h.event, AddressEvent)]
+            seen.append(next(event.address for event in usable if event.address.startswith("2001:db8:5:")))
+            agent.send_signal(signal.SIGINT)
+            assert agent.wait(3) == 0
+    assert seen[0] == seen[1]
+    lines = (tmp_path / "wlan0.conf").read_text().split("\n")
+    assert sorted(lines) == ["", "nameserver 198.18.18.2", "nameserver 2001:db8:18::2"]
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="no setpriv")
+def test_the_command_without_permission_says_so(tmp_path: Path) -> None:
+    with Network(TWO_SUBNETS, folder=tmp_path / "lab") as network:
+        command = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", sys.executable, "-m", "segue"]
+        command += ["attach", "wlan0", "--state-dir", str(tmp_path)]
+        agent = network.hosts["mn"].popen(command, stderr=subprocess.PIPE, text=True)
+        assert agent.wait(5) == 2
+        assert agent.stderr is not None
+        words = agent.stderr.read().strip()
+    assert words.startswith("segue: may not look after wlan0 (")
+    assert words.endswith("run segue attach as root") and "\n" not in words

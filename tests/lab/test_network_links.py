@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from segue.base.errors import LocalError
 from segue.emulator.link_model import LinkConfig
 from segue.lab.links import Links, link_json
 from segue.lab.namespaces import Namespace, can_make_namespaces, inside_lab
@@ -81,6 +83,18 @@ def test_processes_see_their_own_resolver(tmp_path: Path) -> None:
         assert a.run(["cat", "/etc/resolv.conf"]) == "nameserver 198.18.18.2\n"
         assert a.run(["ls", "/sys/class/net"]).split() == ["lo"]
     assert "198.18.18.2" not in Path("/etc/resolv.conf").read_text()
+
+
+async def test_a_program_that_asyncio_waits_for() -> None:
+    with Namespace.create("a") as a:
+        process = await a.start("ip", "-o", "link", stdout=asyncio.subprocess.PIPE)
+        output, _ = await process.communicate()
+        assert b"lo:" in output and b"segue-lab" in output and output.count(b"\n") == 1
+
+
+def test_a_program_that_fails_is_said_so() -> None:
+    with Namespace.create("a") as a, pytest.raises(LocalError, match="false failed in a"):
+        a.run(["false"])
 
 
 def test_nothing_outlives_a_lab_that_is_killed() -> None:
