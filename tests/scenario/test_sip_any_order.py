@@ -78,7 +78,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(
     steps=STEPS,
     invited=st.sampled_from(["ring", "ring reliably", "ring with answer", "accept", "ignore"]),

@@ -102,8 +102,9 @@ class InviteSession(DispatchSide):
             self.say_bye(leg, now, reason)
         elif any(server.accepted is not None for server in self._servers):
             self._bye_after_ack = reason
-            self._remember_refusal(487, now)
         self.end(Ended(By.US, 0, reason))
+        if state is SessionState.ACCEPTED:
+            self._remember_refusal(487, now)
 
     def cancel(self, now: float, reason: str = "") -> None:
         """Give up a call that we placed and nobody has answered."""

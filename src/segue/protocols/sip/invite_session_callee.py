@@ -157,7 +157,7 @@ class CalleeSide(SessionCore):
     def _remember_refusal(self, status: int, now: float) -> None:
         """A caller that moved before it saw this places the same call anew, or did so and its INVITE comes late: it
         must not ring again."""
-        if status in PERSONAL:
+        if status in PERSONAL and self._call_server is not None:
             self._refused_with = status
             self._alarms[Alarm.LINGER] = now + self.layer.timers.timeout
 
