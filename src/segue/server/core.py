@@ -105,6 +105,16 @@ class ServerCore:
             else:
                 self.proxy.names.learn(binding.flow.local)
 
+    def set_users(self, users: dict[str, Hashes]) -> None:
+        """Other users, or other passwords; who is no user any more is not registered any more."""
+        known = self.authentication.users
+        gone = known.keys() - users.keys()
+        known.clear()
+        known.update(users)
+        for name in gone:
+            for binding in self.location.bindings(f"sip:{name}@{self._domain}"):
+                self.location.remove(binding)
+
     def opened(self, flow: Flow, now: float) -> None:
         """Someone has connected."""
         self._streams[flow] = _Stream(now)

@@ -223,14 +223,14 @@ class Server:
             await self.reload()
 
     async def reload(self) -> None:
-        """Learn of users added by `segue server user add` since."""
+        """Learn of users added or removed by `segue server user` since."""
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(self._writer, self.store.users_version)
         if found != self._users_version:
             self._users_version = found
             users = await loop.run_in_executor(self._writer, self.store.users, self.config.domain.lower())
-            self._users.clear()
-            self._users.update(users)
+            self.core.set_users(users)
+            self._save()
 
     async def close(self) -> None:
         for task in self._tasks:
