@@ -1,0 +1,153 @@
+"""The same attacks where the defence is off, so that a zero means something: each must succeed here.
+
+- in the clear (`--keying none`, SIP over UDP) the phones are as they are: forged media, re-INVITE and BYE;
+- a phone without replay list (`weak_phone`): replays;
+- a phone that obeys RTCP, in the clear: RTCP BYE;
+- a phone that rings, over UDP: CANCEL.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from segue.base.errors import LocalError
+from segue.lab.attack_verdict import AttackResult, judge
+from segue.lab.attacker import BYE, CANCEL, FORGED_MEDIA, REINVITE, REPLAYED_MEDIA, RTCP_BYE, Phase
+from segue.lab.attacks import start_attacks
+from segue.lab.links import python_command
+from segue.lab.network import Network, wait_for
+from segue.lab.options import RunOptions
+from segue.lab.phones import LabPhone, Office
+from segue.lab.topology import DOMAIN, OFFICE_TO_CAFE, StationInterface, Topology
+
+TOPOLOGY = Topology(
+    "controls",
+    (OFFICE_TO_CAFE.network("office"), OFFICE_TO_CAFE.network("home")),
+    (
+        StationInterface("mn", "wlan0", "office", static=True),
+        StationInterface("cn", "wlan0", "home", static=True),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Control:
+    """One call of `duration` seconds, and what is tried on it. `rings`: seconds before the callee answers."""
+
+    name: str
+    phases: tuple[Phase, ...]
+    duration: float
+    weak: tuple[str, ...] = ()
+    signalling: str = "udp"
+    keying: str = "none"
+    rings: float = 0.2
+    on_media: bool = True
+
+
+CONTROLS = (
+    Control(
+        "clear",
+        (
+            Phase(2.5, {FORGED_MEDIA: 100}),
+            Phase(1.0, {REINVITE: 2}, ("cn",)),
+            Phase(0.2, {BYE: 1}, ("cn",)),
+        ),
+        12.0,
+    ),
+    Control("replay", (Phase(2.5, {REPLAYED_MEDIA: 100}, ("cn",)),), 5.5, ("replay",), "tls", "sdes"),
+    Control("rtcp", (Phase(0.2, {RTCP_BYE: 1}, ("cn",)),), 8.0, ("rtcp_bye",)),
+    Control("cancel", (Phase(0.1, {CANCEL: 1}, ("cn",)),), 3.0, rings=2.0, on_media=False),
+)
+
+
+def run_controls(
+    folder: Path, options: RunOptions | None = None, controls: tuple[Control, ...] = CONTROLS
+) -> list[AttackResult]:
+    """About 20 s. `options`: codec and family are taken from them. Each control leaves its captures and recordings in
+    a folder of its name. Raises LocalError when a phone does not start."""
+    folder.mkdir(parents=True, exist_ok=True)
+    base = options or RunOptions()
+    base = RunOptions(codec=base.codec, family=base.family, seed=base.seed)
+    with Network(TOPOLOGY, seed=base.seed, folder=folder) as network:
+        office = Office(network, folder / "office")
+        office.start_server()
+        return [
+            result
+            for control in controls
+            for result in _run(network, office, folder / control.name, base, control)
+        ]
+
+
+def _run(
+    network: Network, office: Office, folder: Path, base: RunOptions, control: Control
+) -> list[AttackResult]:
+    folder.mkdir(parents=True, exist_ok=True)
+    options = replace(base, signalling=control.signalling, keying=control.keying)
+    callee = _start_weak(network, office, folder, options, control)
+    caller = LabPhone(network, office, "mn", folder, options)
+    capture = network.start_capture(folder / "captures", ("mn", "cn"))
+    try:
+        attacks = start_attacks(
+            network,
+            folder,
+            seconds=0.0,
+            secure=control.keying != "none",
+            phases=control.phases,
+            hosts=("mn", "cn") if control.on_media else ("cn",),
+            on_media=control.on_media,
+            delay=0.3 if control.on_media else 0.0,
+            seed=base.seed,
+        )
+        begin = time.time()
+        caller.start("call", f"bob@{DOMAIN}", "--duration", control.duration)
+        if control.on_media:
+            begin = caller.wait_for("up")["time"]
+        caller.finish(control.duration + 8)
+        attacks.stop()
+    finally:
+        callee.terminate()
+        callee.wait(5)
+        capture.stop()
+    return judge(folder, until=begin + control.duration)
+
+
+def _start_weak(
+    network: Network, office: Office, folder: Path, options: RunOptions, control: Control
+) -> subprocess.Popen[Any]:
+    """Returns when it is registered."""
+    proxy = network.address("proxy", options.family)
+    host = f"[{proxy}]" if options.family == 6 else str(proxy)
+    said = {
+        "aor": f"sip:bob@{DOMAIN}",
+        "registrar": f"{host}:{5061 if options.signalling == 'tls' else 5060}",
+        "transport": options.signalling,
+        "password": str(office.password_file("bob")),
+        "ca": office.ca,
+        "family": options.family,
+        "codec": options.codec,
+        "keying": options.agreed_keying,
+        "audio_in": "coded",
+        "audio_out": str(folder / "cn.wav"),
+        "answer_after": control.rings,
+        "weak": control.weak,
+    }
+    file = folder / "weak.jsonl"
+    with open(file, "w") as events, open(folder / "weak.err", "w") as errors:
+        process = network.hosts["cn"].popen(
+            python_command("segue.lab.weak_phone", json.dumps(said)),
+            stdout=events,
+            stderr=errors,
+            stdin=subprocess.DEVNULL,
+        )
+    try:
+        wait_for(lambda: '"event": "registered"' in file.read_text(), 10.0, "the weak phone")
+    except LocalError:
+        process.kill()
+        words = (folder / "weak.err").read_text().strip().splitlines()[-1:]
+        raise LocalError(f"the weak phone did not start: {' '.join(words)}", f"see {folder}") from None
+    return process
