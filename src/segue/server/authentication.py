@@ -55,6 +55,10 @@ class Authentication:
         values = request.headers.get_all(field)
         if not values:
             return self._challenge(proxy, now)
+        if not all(
+            value.isascii() for value in values
+        ):  # no user name here is (RFC 7616 section 3.4 has username*)
+            return Refusal(400)
         verdict = self._digest.verify(values, request.method, request.uri, self._lookup, now)
         if verdict.user is not None:
             key = (flow, verdict.user)

@@ -254,7 +254,7 @@ class ServerCore:
             else:
                 self.proxy.receive_request(event.transaction, event.request, event.flow, event.merged, now)
         elif isinstance(event, ResponseReceived):
-            self.proxy.receive_response(event.transaction, event.response, now)
+            self.proxy.receive_response(event.transaction, event.response, event.flow, now)
         elif isinstance(event, AckReceived):
             self.proxy.receive_ack(event.request, event.flow, now)
         elif isinstance(event, CancelReceived):

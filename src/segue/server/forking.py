@@ -133,16 +133,18 @@ class Fork:
 
     # What comes back
 
-    def receive(self, transaction: ClientTransaction, branch: Branch, response: Response, now: float) -> None:
+    def receive(
+        self, transaction: ClientTransaction, branch: Branch, response: Response, flow: Flow, now: float
+    ) -> None:
         status = response.status
         if transaction.method == "CANCEL" or status == 100:
             return
         if status < 200:
             if branch.rings_until is not None:
                 branch.rings_until = now + self.services.policy.timer_c
-            self._forward(response, branch, transaction, now)
+            self._forward(response, branch, flow, now)
         elif status < 300:
-            self._succeed(transaction, branch, response, now)
+            self._succeed(branch, response, flow, now)
         elif transaction is branch.transaction and not branch.done:
             self._fail(branch, response, now)
         self._settle(now)
@@ -163,7 +165,12 @@ class Fork:
         """A phone of ours has registered: what is pending goes to its newest flow."""
         for branch in self.branches:
             newest = next(iter(self._ways(branch)), None)
-            if branch.done or newest is None or newest.flow == branch.flow or branch.target.flow is not None:
+            if (
+                branch.done
+                or branch.expired
+                or newest is None
+                or newest.flow in (branch.flow, branch.target.flow)
+            ):
                 continue
             if not self.cancelled:
                 branch.failed.discard(newest.flow)
@@ -281,12 +288,10 @@ class Fork:
         if transaction.state in (State.CALLING, State.TRYING) or not self.is_invite:
             self.services.layer.hush(transaction, now)
 
-    def _succeed(
-        self, transaction: ClientTransaction, branch: Branch, response: Response, now: float
-    ) -> None:
+    def _succeed(self, branch: Branch, response: Response, flow: Flow, now: float) -> None:
         branch.response = response
         if self.is_invite or not self.answered:
-            self._forward(response, branch, transaction, now)
+            self._forward(response, branch, flow, now)
         self.answered = True
         if self.is_invite:
             self._cancel_others(branch, now)
@@ -343,13 +348,11 @@ class Fork:
         self.deadline = earliest(*times)
         self.services.watch(self)
 
-    def _forward(
-        self, response: Response, branch: Branch, transaction: ClientTransaction, now: float
-    ) -> None:
+    def _forward(self, response: Response, branch: Branch, flow: Flow, now: float) -> None:
         if self.answered and response.status < 200:
             return
         copy = response.copy()
-        self.services.record_route.rewrite(copy, branch.record_routes, transaction.flow)
+        self.services.record_route.rewrite(copy, branch.record_routes, flow)
         self._send_back(copy, now)
 
     def _send_back(self, response: Response, now: float) -> None:

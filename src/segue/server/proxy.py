@@ -157,10 +157,12 @@ class Proxy:
         request.uri = way.uri
         self._layer.send(request, way.flow, sent_by=self.names.sent_by(way.flow))
 
-    def receive_response(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+    def receive_response(
+        self, transaction: ClientTransaction, response: Response, flow: Flow, now: float
+    ) -> None:
         branch = transaction.user
         if isinstance(branch, Branch):
-            branch.fork.receive(transaction, branch, response, now)
+            branch.fork.receive(transaction, branch, response, flow, now)
 
     def receive_cancel(self, transaction: ServerTransaction, now: float) -> None:
         if isinstance(transaction.user, Fork):

@@ -23,7 +23,7 @@ from segue.server.location import Binding, Location, gruu_of
 
 EXTENSIONS = frozenset({"outbound", "gruu"})
 FLOW_TIMERS = {"UDP": 25, "TCP": 120, "TLS": 120}  # seconds (RFC 5626 section 4.4.1 and 4.4.2)
-LONGEST = 512  # octets of a Contact's own parameters that are kept
+LONGEST = 1024  # characters of one Contact or To; what is kept for each binding is bounded by it
 _OURS = frozenset({"expires", "reg-id", "pub-gruu", "temp-gruu"})  # parameters we write ourselves
 
 
@@ -54,7 +54,7 @@ class Registrar:
             user = self._authentication.verify(request, flow, now, proxy=False)
             if isinstance(user, Refusal):
                 return self._refused(request, user) if user.status else None
-            host, wanted = _aor(request.headers.get("To") or "")
+            host, wanted = _aor(_short(request.headers.get("To") or ""))
             aor = f"sip:{user}@{self._authentication.domain}"
             if host != self._authentication.domain:
                 return self._answer(request, 404)
@@ -77,7 +77,7 @@ class Registrar:
                 raise RemoteError("Contact * stands alone, with Expires: 0", 400)
             self._remove_all(request, aor)
             return self._success(request, aor, flow, False, now)
-        wanted = [_wanted(value) for value in contacts]
+        wanted = [_wanted(_short(value)) for value in contacts]
         outbound = self._outbound(request, wanted, supported)
         if outbound is None:
             return self._answer(request, 439)
@@ -201,6 +201,12 @@ def _key(one: Wanted) -> str:
     return f"{one.instance} {one.reg_id}" if one.reg_id else one.contact
 
 
+def _short(text: str) -> str:
+    if len(text) > LONGEST:
+        raise SipSyntaxError("a field that is too long to be kept", 400)
+    return text
+
+
 @lru_cache(maxsize=4096)
 def _wanted(text: str) -> Wanted:
     """A Contact value read; phones send the same one at each refresh."""
@@ -216,8 +222,6 @@ def _wanted(text: str) -> Wanted:
     if params.get("expires"):
         expires = number(params["expires"] or "", (1 << 32) - 1, "expires")
     kept = write_parameters({name: value for name, value in params.items() if name not in _OURS})
-    if len(kept) > LONGEST:
-        raise SipSyntaxError("a contact with too many parameters", 400)
     return Wanted(str(contact.uri), instance, reg_id, expires, kept)
 
 

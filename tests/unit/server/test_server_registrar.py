@@ -226,3 +226,15 @@ def test_idle_connections_are_closed_and_registered_ones_stay(office):
     closed = [event.flow for event in office.core.events()]
     assert stranger in closed
     assert phone.flow not in closed
+
+
+@pytest.mark.parametrize("part", ["nonce", "cnonce", "response", "uri", "username"])
+def test_credentials_in_no_alphabet_are_refused(office, part):
+    phone = office.phone("bob")
+    request = phone.request("REGISTER", "sip:example.org", to=f"<{phone.aor}>")
+    phone.send(request)
+    again = phone.again(request, phone.final())
+    text = again.headers.get("Authorization").replace(f'{part}="', f'{part}="\udcff')
+    again.headers.set("Authorization", text)
+    phone.send(again)
+    assert phone.final().status in (400, 401)
