@@ -7,7 +7,9 @@ import click
 
 @click.command()
 @click.option("--into", default="demo", show_default=True, metavar="DIR", help="Where the report goes.")
-@click.option("--soft", is_flag=True, help="Make before break: the next network is joined before the old one goes.")
+@click.option(
+    "--soft", is_flag=True, help="Make before break: the next network is joined before the old one goes."
+)
 @click.option("--links", default="clean", show_default=True, help="clean, or street: jitter, loss, fading.")
 @click.option("--seed", type=int, default=1, show_default=True)
 def command(into: str, soft: bool, links: str, seed: int) -> None:

@@ -46,8 +46,12 @@ def list_scenarios() -> None:
 @click.option("--codec", default="PCMA", show_default=True, help="opus, G722, PCMA or PCMU.")
 @click.option("--links", default="clean", show_default=True, help="clean, or street: jitter, loss, fading.")
 @click.option("--link-time", type=float, default=50, show_default=True, metavar="MS", help="Old link to new.")
-@click.option("--overlap", type=float, default=2000, show_default=True, metavar="MS", help="Of soft handovers.")
-@click.option("--break", "break_", default="carrier", show_default=True, help="carrier, address or interface.")
+@click.option(
+    "--overlap", type=float, default=2000, show_default=True, metavar="MS", help="Of soft handovers."
+)
+@click.option(
+    "--break", "break_", default="carrier", show_default=True, help="carrier, address or interface."
+)
 @click.option("--rounds", type=int, default=1, show_default=True, help="Walks there and back, or moves.")
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--caller", default="mn", show_default=True, help="mn or cn.")
@@ -83,4 +87,3 @@ def report(folder: str) -> None:
     from segue.lab.run import write_results
 
     click.echo(f"{write_results(Path(folder))}")
-

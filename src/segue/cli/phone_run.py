@@ -115,7 +115,7 @@ class UnattendedPhone:
             self._later(self._hold_at, self._engine.hold, call_id)
             self._later(self._hold_at + self._resume_after, self._engine.resume, call_id)
 
-    def _on_ended(self, line: Line) -> None:
+    def _on_ended(self, _line: Line) -> None:
         if self._target or self._once:
             self._loop.call_later(0.1, self._done.set)  # the farewell is still on its way
 

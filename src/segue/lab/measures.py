@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import struct
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 PACKET_TIME = 0.02  # seconds
@@ -117,7 +118,7 @@ def gap(stream: Sequence[Delivery], begin: float, end: float) -> float:
         edges.append(after)
     elif inside and end - inside[-1] > 1.0:
         edges.append(end)  # it never came back
-    return max((b - a for a, b in zip(edges, edges[1:], strict=False)), default=0.0) - PACKET_TIME
+    return max((b - a for a, b in pairwise(edges)), default=0.0) - PACKET_TIME
 
 
 def lost(stream: Sequence[Delivery], begin: float, end: float) -> int:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from segue.base.cursor import Cursor
 from segue.base.errors import RemoteError
+from segue.protocols.rtp.report_block import ReportBlock
 
 SENDER_REPORT = 200
 RECEIVER_REPORT = 201
@@ -25,18 +26,6 @@ MOST = 31  # what the count of five bits can say
 
 _BLOCK = Struct("!IIIIII")
 _SENDER_INFO = Struct("!QIII")
-
-
-class ReportBlock(NamedTuple):
-    """What a receiver says of one source (RFC 3550 section 6.4.1)."""
-
-    ssrc: int
-    fraction_lost: int  # of 256, since the last report
-    lost: int  # since the beginning, 24 bits with sign
-    extended_sequence: int
-    jitter: int  # units of the RTP clock
-    last_sr: int  # middle 32 bits of the NTP time of the source's last sender report; 0: none yet
-    delay: int  # since then, 1/65,536 s
 
 
 class SenderReport(NamedTuple):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from array import array
 
-from segue.protocols.rtcp.packets import ReportBlock
 from segue.protocols.rtp.packet import RtpPacket
+from segue.protocols.rtp.report_block import ReportBlock
 
 MAX_DROPOUT = 3000  # packets; a larger step ahead is believed when the next packet confirms it
 MAX_MISORDER = 1024  # as old as the SRTP replay window lets packets be: what is sent again after an outage
