@@ -12,7 +12,7 @@ import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from segue.base.errors import LocalError
 
@@ -55,7 +55,7 @@ class Moment(NamedTuple):
 
 @dataclass
 class RunFolder:
-    """Everything known about a run. Times are Unix seconds; `zero` is what the page calls 0 s."""
+    """Everything known about a run. Times are Unix seconds; `zero` is where `at_s` of the result counts from."""
 
     folder: Path
     result: Record
@@ -71,7 +71,7 @@ class RunFolder:
     zero: float = 0.0
     end: float = 0.0
 
-    def list(self, *path: str) -> list[Record]:
+    def records(self, *path: str) -> list[Record]:
         """The objects of a list of the result, [] when it is not there."""
         value: Any = self.result
         for key in path:
@@ -124,7 +124,7 @@ def read_run(folder: Path) -> RunFolder:
     return run
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -219,7 +219,7 @@ def _place_in_time(run: RunFolder) -> None:
     changes = {host: _changes(run, host) for host in ("mn", "cn")}
     everything = times + events + changes["mn"]
     run.end = max(times or everything, default=0.0)
-    moves = run.list("moves")
+    moves = run.records("moves")
     starts = [min(series, default=None) for series in (times, events, changes["mn"])]
     starts += [float(run.signals[0]["time"]) if run.signals else None, run.up("mn")]
     candidates = [start for start in starts if start is not None]
@@ -235,7 +235,7 @@ def _place_in_time(run: RunFolder) -> None:
 
     started = run.result.get("started")
     origin = float(started) if is_number(started) else min(candidates, key=misfit, default=0.0)
-    run.zero = min([t for t in (run.up("mn"), min(times, default=None)) if t is not None], default=origin)
+    run.zero = origin
     for number, move in enumerate(moves, 1):
         run.moments.append(_moment(run, number, origin + float(move.get("at_s") or 0.0), move))
 

@@ -29,6 +29,16 @@ def part(record: Record, key: str) -> Record:
     return value if isinstance(value, dict) else {}
 
 
+def table(heads: list[str], rows: list[list[str]]) -> str:
+    """Cells are HTML already; the first of each row names it. No head when all of it is empty."""
+    head = "".join(f"<th>{h}</th>" for h in heads)
+    head = f"<thead><tr>{head}</tr></thead>" if any(heads) else ""
+    body = "".join(
+        f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{c}</td>" for c in row[1:])}</tr>' for row in rows
+    )
+    return f'<div class="scroll"><table>{head}<tbody>{body}</tbody></table></div>'
+
+
 def physics_ms(move: Record, direction: str) -> float | None:
     """The least gap that any phone could have; None when the figures it needs are missing.
 
@@ -96,6 +106,7 @@ def _zoom(run: RunFolder, moment: Moment, begin: float, end: float, width: float
     nearby = [p for packets in run.series.values() for p in packets if begin <= p.time <= end]
     tallest = high_delay(nearby)
     parts: list[str] = []
+    panels = []
     y = 16.0
     for direction, way in (("uplink", "mn → cn"), ("downlink", "cn → mn")):
         packets = run.series.get(direction, [])
@@ -107,12 +118,13 @@ def _zoom(run: RunFolder, moment: Moment, begin: float, end: float, width: float
         parts += value_axis(scale, left, width - 8, "ms" if wide else "", 2)
         parts += _gap_band(packets, moment, begin, end, x, top, bottom)
         parts += packet_marks(run, packets, x, scale, moment.begin, "big")
+        panels.append((top, bottom))
         y = bottom + 24
     bottom = y - 18
     unit, factor = "ms", 1000
     axis_scale = Scale(x.low * factor, x.high * factor, x.begin, x.end)
     axis = time_axis(axis_scale, bottom, 36, 12 if wide else 5, unit)
-    edges = _edges(run, moment, begin, end, x, bottom)
+    edges = _edges(run, moment, begin, end, x, panels)
     return svg(width, bottom + 24, [*axis, *parts, *edges], f"packets around move {moment.number}")
 
 
@@ -137,7 +149,9 @@ def _gap_band(
     return [band, label]
 
 
-def _edges(run: RunFolder, moment: Moment, begin: float, end: float, x: Scale, bottom: float) -> list[str]:
+def _edges(
+    run: RunFolder, moment: Moment, begin: float, end: float, x: Scale, panels: list[tuple[float, float]]
+) -> list[str]:
     """Detach and attach of the mover's interfaces."""
     host = moment.record.get("mover", "mn")
     found = [(a.begin, f"attach {a.network}") for a in run.attachments if a.host == host]
@@ -145,9 +159,9 @@ def _edges(run: RunFolder, moment: Moment, begin: float, end: float, x: Scale, b
     made, taken = [], -1e9
     for at, words in sorted(edge for edge in found if begin <= edge[0] <= end):
         place = x(at - moment.begin)
-        made.append(line(place, 14, place, bottom, "edge"))
+        made += [line(place, top, place, bottom, "edge") for top, bottom in panels]
         right = place > x.end - 90
-        start = place - 4 if right else max(place + 3, taken + 8)
+        start = place + 4 if right else max(place - 4, taken + 10)
         made.append(text(start, 10, words, "edge-label", "end" if right else "start"))
         taken = start + (0 if right else 6 * len(words))
     return made
@@ -165,7 +179,7 @@ def _phases(move: Record) -> str:
         for name, value in known
         if value > 0
     )
-    words = " + ".join(
+    words = "".join(
         f'<span><i class="key p{PHASES.index(name)}"></i>{name} {milliseconds(value)}</span>'
         for name, value in values
     )
@@ -175,26 +189,41 @@ def _phases(move: Record) -> str:
     )
 
 
+_FIGURES = (
+    "gap, ms",
+    "physics asks for",
+    "beyond it",
+    "gap without a move",
+    "delay, old → new",
+    "lost",
+    "recovered",
+    "duplicates",
+    "unheard, ms",
+)
+
+
 def _figures(move: Record) -> str:
-    rows = "".join(_direction_row(move, direction) for direction in ("uplink", "downlink"))
-    return (
-        '<div class="scroll"><table><thead><tr><th></th><th>gap, ms</th><th>physics asks for</th><th>beyond it</th>'
-        "<th>gap with&shy;out a move</th><th>delay, old → new</th><th>lost</th><th>re&shy;covered</th>"
-        f"<th>dupli&shy;cates</th><th>un&shy;heard, ms</th></tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    """A table that lies on wide screens and stands on narrow ones."""
+    rows = {direction: _cells(move, direction) for direction in ("uplink", "downlink")}
+    lying = table(["", *_FIGURES], [[name, *cells] for name, cells in rows.items()])
+    standing = table(["", *rows], [list(row) for row in zip(_FIGURES, *rows.values(), strict=True)])
+    return f'<div class="wide">{lying}</div><div class="narrow">{standing}</div>'
 
 
-def _direction_row(move: Record, direction: str) -> str:
+def _cells(move: Record, direction: str) -> list[str]:
     figures = part(move, direction)
     gap, floor = figures.get("gap_ms"), physics_ms(move, direction)
     beyond = max(0.0, gap - floor) if is_number(gap) and floor is not None else None
     delays = f"{milliseconds(figures.get('owd_old_ms'))} → {milliseconds(figures.get('owd_new_ms'))}"
-    cells = [milliseconds(gap), milliseconds(floor), milliseconds(beyond)]
-    cells += [milliseconds(figures.get("gap_without_move_ms")), delays]
-    cells += [count(figures.get(key)) for key in ("lost", "recovered", "duplicates")]
-    cells.append(milliseconds(figures.get("unheard_ms")))
-    row = "".join(f"<td>{cell}</td>" for cell in cells[1:])
-    return f'<tr><th scope="row">{direction}</th><td class="strong">{cells[0]}</td>{row}</tr>'
+    return [
+        f"<b>{milliseconds(gap)}</b>",
+        milliseconds(floor),
+        milliseconds(beyond),
+        milliseconds(figures.get("gap_without_move_ms")),
+        delays,
+        *[count(figures.get(key)) for key in ("lost", "recovered", "duplicates")],
+        milliseconds(figures.get("unheard_ms")),
+    ]
 
 
 def gap_bars(run: RunFolder) -> str:

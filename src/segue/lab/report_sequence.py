@@ -112,7 +112,7 @@ def _calls(run: RunFolder) -> list[tuple[str, float, float]]:
         for event in events:
             call_id = str(event.get("call_id", ""))
             if event["event"] in ("dialling", "incoming_call"):
-                begins[call_id] = min(begins.get(call_id, event["time"]), float(event["time"]))
+                begins[call_id] = min(begins.get(call_id, float(event["time"])), float(event["time"]))
             if event["event"] in ("up", "ended"):
                 ends.setdefault(call_id, float(event["time"]))
             if event["event"] == "up":

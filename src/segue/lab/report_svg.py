@@ -115,6 +115,6 @@ def time_axis(scale: Scale, y: float, top: float, count: int, unit: str = "s") -
     for value in ticks(scale.low, scale.high, count):
         x = scale(value)
         made.append(line(x, top, x, y, "grid"))
-        anchor = "end" if x > scale.end - 14 else "middle"
+        anchor = "end" if x > scale.end - 14 else "start" if x < 14 else "middle"
         made.append(text(x, y + 15, f"{plain(value)} {unit}", "tick", anchor))
     return made

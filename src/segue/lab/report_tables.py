@@ -7,7 +7,7 @@ from html import escape
 from typing import Any, NamedTuple
 
 from segue.lab.report_folder import Record, RunFolder, file_size, is_number
-from segue.lab.report_moves import count, milliseconds, part
+from segue.lab.report_moves import count, milliseconds, part, table
 
 _VOID_MS = 2.0  # p99 error of a link that voids the figures
 
@@ -74,15 +74,6 @@ def headline_tiles(result: Record) -> str:
             f"<p>{escape(note)}</p></div>"
         )
     return f'<section class="tiles">{"".join(tiles)}</section>'
-
-
-def table(heads: list[str], rows: list[list[str]]) -> str:
-    """Cells are HTML already; the first of each row names it."""
-    head = "".join(f"<th>{h}</th>" for h in heads)
-    body = "".join(
-        f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{c}</td>" for c in row[1:])}</tr>' for row in rows
-    )
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def setup(run: RunFolder) -> str:
@@ -159,7 +150,7 @@ def security(run: RunFolder) -> str:
     return "".join(parts)
 
 
-_ATTACK_HEADS = ["attack", "tried", "accepted", "control tried", "control accepted", "verdict"]
+_ATTACK_HEADS = ["attack", "accepted", "with the defence off", "verdict"]
 
 
 def _attack(attack: Record) -> list[str]:
@@ -172,7 +163,10 @@ def _attack(attack: Record) -> list[str]:
         verdict = '<span class="mark">! control failed: proves nothing</span>'
     else:
         verdict = '<span class="mark good">✓ repelled</span>'
-    figures = [count(attack.get(k)) for k in ("tried", "accepted", "control_tried", "control_accepted")]
+    figures = [
+        f"{count(attack.get(f'{prefix}accepted'))} of {count(attack.get(f'{prefix}tried'))}"
+        for prefix in ("", "control_")
+    ]
     return [_words(attack.get("kind")), *figures, verdict]
 
 
@@ -196,7 +190,7 @@ def _words(value: Any) -> str:
 
 def links(run: RunFolder) -> str:
     rows = []
-    for link in run.list("links"):
+    for link in run.records("links"):
         error = link.get("p99_error_ms")
         void = is_number(error) and error > _VOID_MS
         shown = milliseconds(error) + (' <span class="mark bad">! void</span>' if void else "")
@@ -246,7 +240,7 @@ def how(run: RunFolder) -> str:
     options = part(run.result, "options")
     chosen = "".join(f"<dt>{escape(str(k))}</dt><dd>{escape(str(v))}</dd>" for k, v in options.items())
     return (
-        f"<p>Run it again:</p><pre><code>{escape(command_line(run.result))}</code></pre>{_METHOD}"
+        f'<p>Run it again:</p><pre class="command"><code>{escape(command_line(run.result))}</code></pre>{_METHOD}'
         f"<h3>Links of this run</h3>{links(run)}"
         + (f"<details><summary>All options</summary><dl>{chosen}</dl></details>" if chosen else "")
         + (f"<h3>Captures</h3><ul>{captures}</ul>" if captures else "")

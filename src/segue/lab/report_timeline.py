@@ -54,7 +54,7 @@ class _Board:
         self.heard = heard
         self.wide = width == WIDE
         self.width = width
-        left = 58.0 if self.wide else 34.0
+        left = 58.0 if self.wide else 42.0
         self.x = Scale(0.0, run.end - run.zero, left, width - 8)
         self.y = _TOP
         self.parts: list[str] = []

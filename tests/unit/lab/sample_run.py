@@ -147,9 +147,10 @@ def series(direction: str, dice: random.Random) -> list[list[Any]]:
 
 
 def _sip(time: float, host: str, direction: str, line: str, cseq: str, interface: str, body: bool) -> Record:
+    call_id = "registration" if "REGISTER" in cseq else CALL
     local = {"mn wlan0": "[2001:db8:1::a]:40001", "mn wwan0": "[2001:db8:2::a]:40001"}
     return {
-        "event": f"sip_{direction}", "time": time, "line": line, "call_id": CALL, "cseq": cseq, "transport": "TLS",
+        "event": f"sip_{direction}", "time": time, "line": line, "call_id": call_id, "cseq": cseq, "transport": "TLS",
         "interface": interface, "local": local.get(f"{host} {interface}", "[2001:db8:4::a]:40001"),
         "remote": "[2001:db8:17::2]:5061", "body": body,
     }  # fmt: skip
