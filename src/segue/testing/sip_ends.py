@@ -63,10 +63,13 @@ class SipWire:
         self.nodes: dict[Address, SipEnd | Relay] = {}
         self.ends: list[SipEnd] = []
         self.seen: list[Seen] = []
+        self.mangle: Callable[[bytes], bytes] | None = None  # what a hostile network does to the octets
 
     def put(self, flow: Flow, octets: bytes) -> None:
         self.seen.append(Seen(self.now, flow.local, flow.remote, parse_message(octets)))
         wire = self.streams if flow.reliable else self.datagrams
+        if self.mangle is not None:
+            octets = self.mangle(octets)
         wire.send(flow.local, flow.remote, octets, self.now)
 
     def cut(self, address: Address) -> None:
@@ -291,7 +294,12 @@ class SipEnd:
     # What the network does
 
     def receive(self, octets: bytes, flow: Flow) -> None:
-        self.layer.receive(parse_message(octets), flow, self.network.now)
+        try:
+            message = parse_message(octets)
+        except RemoteError as error:
+            self.trace.drop("parser", "malformed", problem=error.problem)
+            return
+        self.layer.receive(message, flow, self.network.now)
         self.drain()
 
     def deadline(self) -> float | None:

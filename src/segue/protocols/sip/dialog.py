@@ -16,6 +16,8 @@ from segue.protocols.sip.uri import SipUri
 
 TARGET_REFRESH = frozenset({"INVITE", "UPDATE"})  # of the methods of an INVITE usage (RFC 3311 section 5.1)
 
+ROUTES = 70  # proxies on a way: as many as Max-Forwards lets there be
+
 
 class DialogId(NamedTuple):
     call_id: str
@@ -95,7 +97,7 @@ class Dialog:
             owns_call_id=True,
             local_target=request.headers.get("Contact") or "",
             remote_target=target or request.uri,
-            route_set=response.headers.get_all("Record-Route")[::-1],
+            route_set=good_routes(response)[::-1],
             secure=flow.secure and request.uri.lower().startswith("sips:"),
         )
         dialog.local_sequence = request.cseq.number
@@ -105,7 +107,10 @@ class Dialog:
     def of_callee(cls, request: Request, local_tag: str, contact: str, flow: Flow) -> Dialog:
         """The dialog that our response to this request will make (section 12.1.1).
 
-        Raises RemoteError(400) when the request has no Contact."""
+        Raises RemoteError(400) when the request has no Contact, or a Record-Route that is no SIP URI."""
+        routes = good_routes(request)
+        if len(routes) != len(request.headers.get_all("Record-Route")):
+            raise RemoteError("bad Record-Route", 400)
         target = contact_of(request)
         if target is None:
             raise RemoteError("a request that makes a dialog has no Contact", 400)
@@ -117,7 +122,7 @@ class Dialog:
             owns_call_id=False,
             local_target=contact,
             remote_target=target,
-            route_set=request.headers.get_all("Record-Route"),
+            route_set=routes,
             secure=flow.secure and request.uri.lower().startswith("sips:"),
         )
         dialog.remote_sequence = request.cseq.number
@@ -127,7 +132,7 @@ class Dialog:
         """Early becomes confirmed. With the caller's 2xx the route set is made anew, and nothing else of the
         dialog's state (section 13.2.2.4); its Contact is a target refresh."""
         if response is not None and self.state is DialogState.EARLY:
-            self.route_set = response.headers.get_all("Record-Route")[::-1]
+            self.route_set = good_routes(response)[::-1]
         self.state = DialogState.CONFIRMED
 
     def request(self, method: str, *, sequence: int | None = None) -> Request:
@@ -196,6 +201,18 @@ def contact_of(message: Request | Response) -> str | None:
     if not uri.lower().startswith(("sip:", "sips:")):
         raise RemoteError("Contact is no SIP or SIPS URI", 400)
     return uri
+
+
+def good_routes(message: Request | Response) -> list[str]:
+    """The Record-Route values that a request can be sent by; what is malformed, or too much, is left out."""
+    routes = []
+    for value in message.headers.get_all("Record-Route")[:ROUTES]:
+        try:
+            SipUri.parse(_address(value))
+        except RemoteError:
+            continue
+        routes.append(value)
+    return routes
 
 
 def _address(route: str) -> str:

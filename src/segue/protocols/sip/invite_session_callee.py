@@ -40,6 +40,7 @@ class CalleeSide(SessionCore):
         self.call_id, self.local_tag = request.call_id, local_tag
         try:
             dialog = Dialog.of_callee(request, local_tag, self.contact, self.flow)
+            expires = request.expires
         except RemoteError as error:
             self.answer(event.transaction, request, error.status or 400, now)
             self.turn(Turn.END)
@@ -50,7 +51,6 @@ class CalleeSide(SessionCore):
         if self.lacks_extension(event.transaction, request, now):
             self.turn(Turn.END)
             return
-        expires = request.expires
         if expires is not None:
             self._alarms[Alarm.EXPIRES] = now + expires
         self._take_call_offer(self.leg, request, again=False)
@@ -159,7 +159,7 @@ class CalleeSide(SessionCore):
         must not ring again."""
         if status in PERSONAL and self._call_server is not None:
             self._refused_with = status
-            self._alarms[Alarm.LINGER] = now + self.layer.timers.timeout
+            self._alarms[Alarm.LINGER] = now + 2 * self.layer.timers.timeout
 
     def knows_again(self, from_tag: str) -> bool:
         """Whether an INVITE without To tag, with our Call-ID and this From tag, is the call we have."""
@@ -213,7 +213,7 @@ class CalleeSide(SessionCore):
         sequence = request.cseq.number
         if self.state is SessionState.ENDED:
             self.answer(transaction, request, self._refused_with or 482, now)
-            self._alarms[Alarm.LINGER] = now + self.layer.timers.timeout
+            self._alarms[Alarm.LINGER] = now + 2 * self.layer.timers.timeout
             return
         known = next((s for s in self._servers if s.sequence == sequence), None)
         if known is not None and (known.pending or known.accepted is not None):

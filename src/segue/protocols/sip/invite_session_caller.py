@@ -259,8 +259,8 @@ class CallerSide(SessionCore):
         if outgoing.superseded or self.state is not SessionState.CALLING:
             return
         status = response.status
-        if status in IN_THE_WAY and 0 < self._redials < REDIALS:
-            # The callee may still have been busy with the INVITE that this one replaces.
+        if status in IN_THE_WAY and 0 < self._redials < (2 if status == 486 else REDIALS):
+            # The callee may still have been busy with the INVITE that this one replaces; or with another call.
             self._alarms[Alarm.REDIAL] = now + 0.25 * 2**self._redials
             return
         self.early.clear()
