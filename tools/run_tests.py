@@ -23,7 +23,7 @@ PEERS = {
     "tshark": "tshark",
     "openssl": "openssl",
 }
-FAST = ["tests/unit", "tests/scenario", "tests/shell", "tests/fuzz", "tests/architecture"]
+FAST = ["tests/unit", "tests/vectors", "tests/scenario", "tests/shell", "tests/fuzz", "tests/architecture"]
 NAMESPACES = ["tests/lab"]
 INTEROP = ["tests/interop"]
 

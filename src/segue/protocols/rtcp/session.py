@@ -20,13 +20,13 @@ from segue.protocols.rtcp.packets import (
     Chunk,
     GenericNack,
     ReceiverReport,
-    ReportBlock,
     RtcpPacket,
     SenderReport,
     SourceDescription,
     write_rtcp,
 )
 from segue.protocols.rtp.receiver import RtpSource
+from segue.protocols.rtp.report_block import ReportBlock
 from segue.protocols.rtp.sender import RtpSender
 
 NTP_EPOCH = 2_208_988_800  # seconds from 1900 to 1970
