@@ -113,9 +113,11 @@ class LinkProcess:
             return
         *lines, self._unread = (self._unread + data).split(b"\n")
         for line in lines:
-            message = json.loads(line)
-            self._count += 1
-            heapq.heappush(self._commands, (message.get("at") or 0.0, self._count, message))
+            self._plan(json.loads(line))
+
+    def _plan(self, message: dict[str, Any]) -> None:
+        self._count += 1
+        heapq.heappush(self._commands, (message.get("at") or 0.0, self._count, message))
 
     def _do_what_is_due(self) -> None:
         while self._commands and self._commands[0][0] <= time.monotonic():
@@ -123,6 +125,9 @@ class LinkProcess:
             answer: dict[str, Any] = {}
             try:
                 answer = self._do(message)
+                if "again" in answer:
+                    self._plan({**message, "at": answer["again"], "waits": True})
+                    continue
             except (LocalError, OSError, KeyError, TypeError, ValueError) as error:
                 answer = {"error": f"{type(error).__name__}: {error}"}
             if "id" in message:
@@ -135,7 +140,8 @@ class LinkProcess:
             case "configure":
                 self._configure(message)
             case "attach":
-                self._attach(message["station"], message["network"])
+                wait = self._attach(message["station"], message["network"])
+                return {"again": time.monotonic() + wait} if wait else {}
             case "detach":
                 self._detach(message["station"], message.get("break", "carrier"))
             case "impair":
@@ -194,10 +200,14 @@ class LinkProcess:
 
     # --- attaching
 
-    def _attach(self, station: str, network: str) -> None:
+    def _attach(self, station: str, network: str) -> float:
+        """0.0 when done, else the seconds after which to try again."""
         end, (port, config) = self._stations[station], self._networks[network]
         if station in self._attached:
             self._detach(station, "silent")
+        wait = end.prepare()
+        if wait:
+            return wait
         link = self._join(f"{station}-{network}", end.port, port, config)
         self._attached[station] = link
         end.restore()
@@ -207,9 +217,16 @@ class LinkProcess:
                 self._hints.send(network.encode(), socket.MSG_DONTWAIT)
             except OSError:
                 pass  # a router that does not listen is asked by solicitation
+        return 0.0
 
     def _detach(self, station: str, how: str) -> None:
-        """Nothing happens to a station that is not attached."""
+        """Nothing happens to a station that is not attached, but that it will not be by what waits."""
+        waiting = [entry for entry in self._commands if _waits_to_attach(entry[2], station)]
+        for entry in waiting:
+            self._commands.remove(entry)
+            if "id" in entry[2]:
+                self._tell({"answer": entry[2]["id"], "error": "detached before it was attached"})
+        heapq.heapify(self._commands)
         link = self._attached.pop(station, None)
         if link is None:
             return
@@ -253,6 +270,10 @@ class LinkProcess:
         if wanted != self._watched:
             self._watched = wanted
             self._poll.modify(self._control, wanted)
+
+
+def _waits_to_attach(message: dict[str, Any], station: str) -> bool:
+    return bool(message.get("waits")) and message["do"] == "attach" and message["station"] == station
 
 
 def take_priority() -> bool:

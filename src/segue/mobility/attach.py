@@ -46,6 +46,7 @@ IpAddress = IPv4Address | IPv6Address
 IpNetwork = IPv4Network | IPv6Network
 
 MAX_ADDRESSES = 16  # of one interface; an advertisement may carry more prefixes than anyone needs
+MAX_ROUTERS = 16
 MAX_DUPLICATES = 3  # RFC 7217 section 6: IDGEN_RETRIES
 TWO_HOURS = 7200.0  # RFC 4862 section 5.5.3 e
 _ARP, _IPV4, _IPV6 = 0x0806, 0x0800, 0x86DD
@@ -137,7 +138,9 @@ class InterfaceAttachment:
         self._own: dict[IPv6Network, _Own] = {}
         self._routers: dict[IPv6Address, float] = {}  # until when each is a default router
         self._heard: set[IPv6Address] = set()  # routers, since the carrier came
+        self._links: dict[IPv6Address, bytes] = {}  # of routers
         self._lease: Lease | None = None
+        self._asking = False  # for a lease
         self._transmits: list[bytes] = []
         self._events: list[AttachEvent] = []
 
@@ -148,13 +151,11 @@ class InterfaceAttachment:
         if self.up:
             return
         self.up = True
-        self._heard.clear()
-        for own in self._own.values():
-            own.confirmed = False
+        self._forget_confirmations()
         if 6 in self.config.families:
             self._discovery.start(now)
         if 4 in self.config.families:
-            self._dhcp.start(now)
+            self._ask_for_lease(now)
         self._drain(now)
 
     def link_down(self, now: float) -> None:
@@ -243,10 +244,13 @@ class InterfaceAttachment:
         message, router = received.message, received.source
         assert isinstance(message, RouterAdvertisement)
         prefixes = [option for option in message.all_options(PrefixInformation) if _usable(option)]
+        self._note_namesake(message, router, {option.prefix for option in prefixes})
         foreign = self._left_behind({option.prefix for option in prefixes})
         for other in [r for r in self._routers if foreign and r != router and r not in self._heard]:
             self._lose_router(other)
         self._heard.add(router)
+        if foreign and 4 in self.config.families and not self._asking:
+            self._ask_for_lease(now)  # moved without the carrier's saying so, as some drivers roam
         for option in prefixes:
             self._receive_prefix(option, now)
         self._receive_router(message, router, now)
@@ -256,6 +260,26 @@ class InterfaceAttachment:
         servers = message.option(RecursiveDnsServers)
         if servers is not None and servers.lifetime:
             self._events.append(Resolvers(servers.servers))
+
+    def _note_namesake(
+        self, message: RouterAdvertisement, router: IPv6Address, prefixes: set[IPv6Network]
+    ) -> None:
+        """Many routers call themselves fe80::1. One with another link-layer address and other prefixes than
+        before is another one, on another link: we have moved, whatever the carrier says."""
+        option = message.option(SourceLinkLayerAddress)
+        if option is None:
+            return
+        before = self._links.get(router)
+        if len(self._links) >= MAX_ROUTERS:
+            self._links.clear()
+        self._links[router] = option.address
+        if before not in (None, option.address) and not prefixes & self._own.keys():
+            self._forget_confirmations()
+
+    def _forget_confirmations(self) -> None:
+        self._heard.clear()
+        for own in self._own.values():
+            own.confirmed = False
 
     def _left_behind(self, prefixes: set[IPv6Network]) -> list[IPv6Network]:
         """Our prefixes of another link: not advertised since the carrier came, while others are."""
@@ -314,6 +338,10 @@ class InterfaceAttachment:
 
     # --- IPv4
 
+    def _ask_for_lease(self, now: float) -> None:
+        self._asking = True
+        self._dhcp.start(now)
+
     def _drain(self, now: float) -> None:
         group = multicast_link_address(ALL_ROUTERS)
         for packet in self._discovery.transmits():
@@ -321,6 +349,7 @@ class InterfaceAttachment:
         events = self._dhcp.events()
         bound = next((event for event in reversed(events) if isinstance(event, Bound)), None)
         if bound is not None:
+            self._asking = False
             self._bind(bound.lease, bound.renewed, now)
         elif events and self._lease is not None:
             self._unbind(self._lease)

@@ -44,7 +44,8 @@ ROUTER = IPv6Address("fe80::1")
 class Place:
     """An access network: advertises its prefix, leases its addresses."""
 
-    def __init__(self, number: int, rapid_commit: bool = True) -> None:
+    def __init__(self, number: int, rapid_commit: bool = True, router: IPv6Address = ROUTER) -> None:
+        self.router6 = router
         self.link = bytes.fromhex("02005e0001") + bytes([number])
         self.prefix = IPv6Network(f"2001:db8:{number}::/64")
         self.router4 = IPv4Address(f"198.18.{number}.1")
@@ -64,7 +65,7 @@ class Place:
             PrefixInformation(self.prefix, valid, valid),
             RecursiveDnsServers((IPv6Address("2001:db8:18::2"),), 1800),
         )
-        packet = write_message(RouterAdvertisement(lifetime, options), ROUTER, ALL_NODES)
+        packet = write_message(RouterAdvertisement(lifetime, options), self.router6, ALL_NODES)
         return write_frame(packet, self.link, multicast_link_address(ALL_NODES))
 
     def answer(self, machine: InterfaceAttachment, now: float) -> list[bytes]:
@@ -163,9 +164,22 @@ def test_coming_back_to_the_same_network_keeps_the_addresses() -> None:
     assert not any(isinstance(event, RemoveAddress | RemoveRouter) for event in events)
 
 
+def test_roaming_that_the_driver_does_not_tell() -> None:
+    """No carrier event at all: the next network's advertisement is enough, for IPv4 too."""
+    machine, office, cafe = made(), Place(1), Place(3)
+    machine.link_up(10.0)
+    office.answer(machine, 10.0)
+    before = addresses(machine.events())
+    machine.receive(cafe.advertisement(), None, 20.0)
+    cafe.answer(machine, 20.0)
+    events = machine.events()
+    assert "198.18.3.100" in addresses(events) and len(addresses(events)) == 2
+    assert {str(event.address) for event in events if isinstance(event, RemoveAddress)} == before
+
+
 def test_a_second_router_on_the_link_takes_nothing_away() -> None:
     """Two routers that each advertise their own prefix, both heard since the carrier came."""
-    machine, first, second = made(), Place(1), Place(2)
+    machine, first, second = made(), Place(1), Place(2, router=IPv6Address("fe80::2"))
     machine.link_up(10.0)
     machine.receive(first.advertisement(), None, 10.0)
     machine.receive(second.advertisement(), None, 10.1)
