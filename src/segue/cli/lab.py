@@ -54,6 +54,7 @@ def list_scenarios() -> None:
 )
 @click.option("--rounds", type=int, default=1, show_default=True, help="Walks there and back, or moves.")
 @click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--speed", type=float, default=0, metavar="M/S", help="Of the walk. [2, repeated walks 4]")
 @click.option("--caller", default="mn", show_default=True, help="mn or cn.")
 @click.option("--mn", default="segue", show_default=True, help="The phone that moves.")
 @click.option("--cn", default="segue", show_default=True, help="The phone that stays.")

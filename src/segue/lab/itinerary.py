@@ -79,7 +79,8 @@ def _two_subnets(options: RunOptions) -> Itinerary:
 
 def _walks(options: RunOptions, preset: Preset, entropy: Entropy) -> Itinerary:
     plan = Itinerary([(WLAN, "office")])
-    config = WalkConfig(wait=FIRST) if options.rounds == 1 else WalkConfig(speed=BRISK, wait=FIRST)
+    speed = options.speed or (BRISK if options.rounds > 1 else WalkConfig.speed)
+    config = WalkConfig(speed=speed, wait=FIRST)
     forward = Walk(config, preset.radio, entropy)
     back = Walk(replace(config, start=config.end, end=config.start), preset.radio, entropy)
     back.models = forward.models  # the same street

@@ -22,7 +22,8 @@ KEYED_OVER = ("tls",)
 class RunOptions:
     """`link_time` and `overlap` in ms. `keying` empty: SDES over TLS, none over UDP and TCP, where keys could be
     read. `speech`: what both talk: "coded" (which tells what was not heard), "speech" (recorded, human) or a
-    WAV file. `attacks`: forged and replayed packets to inject during a walk."""
+    WAV file. `attacks`: forged and replayed packets to inject during a walk. `speed` in m/s; 0: 2, or 4 when there
+    are several rounds."""
 
     scenario: str = "walk"
     mode: str = "reinvite"
@@ -43,6 +44,7 @@ class RunOptions:
     speech: str = "coded"
     initial_sequence: int | None = None
     attacks: int = 0
+    speed: float = 0.0
     dad: str = "optimistic"
 
     def __post_init__(self) -> None:
@@ -60,6 +62,8 @@ class RunOptions:
                 raise LocalError(f"no {what} {value!r}", f"choose among {', '.join(map(str, known))}")
         if not 1 <= self.rounds <= 1000:
             raise LocalError(f"{self.rounds} rounds", "choose between 1 and 1000")
+        if not 0 <= self.speed <= 10:
+            raise LocalError(f"nobody walks {self.speed} m/s", "give up to 10, or 0 for the usual speed")
         if self.link_time < 0 or self.overlap < 0:
             raise LocalError("a time below zero", "give milliseconds")
 
