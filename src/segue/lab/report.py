@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segue.base.errors import LocalError
-from segue.lab.report_folder import Record, RunFolder, file_size, read_run
-from segue.lab.report_moves import count, gap_bars, milliseconds, moves, part, physics_ms
+from segue.lab.report_folder import Record, RunFolder, file_size, is_number, read_run
+from segue.lab.report_moves import count, gap_bars, moves, part, physics_ms
 from segue.lab.report_sequence import ladders
 from segue.lab.report_sound import Recording, data_uri, read_recording
 from segue.lab.report_tables import command_line, headline_tiles, headlines, how, security, setup, void_links
@@ -163,15 +163,21 @@ def print_table(result: Record, console: Console) -> None:
     from rich.table import Table
 
     moved = [m for m in result.get("moves") or [] if isinstance(m, dict)]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left", title=_table_title(result))
-    for head in ("move", "", "link", "address", "session"):
-        table.add_column(head, justify="left" if head in ("move", "") else "right")
-    for head in ("gap up", "gap down", "least up/down", "lost", "unheard"):
-        table.add_column(head, justify="right")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        title_justify="left",
+        title=_table_title(result),
+    )
+    for head in ("move", "", "link+addr+session", "gap up", "gap down", "lost", "unheard"):
+        table.add_column(head, justify="left" if head in ("move", "") else "right", no_wrap=True)
     for number, move in enumerate(moved, 1):
         table.add_row(*_terminal_row(number, move))
     console.print(table)
-    console.print("[dim]times in ms; least: what physics asks for[/dim]")
+    console.print(
+        "[dim]ms; in brackets: what physics asks for; lost and unheard: up/down[/dim]", highlight=False
+    )
     for name, value, unit, note, good in headlines(result)[1:]:
         sign = {True: "[green]✓[/green]", False: "[red]![/red]", None: " "}[good]
         console.print(f" {sign} {name:22} [bold]{value}[/bold] {unit}  [dim]{note}[/dim]", highlight=False)
@@ -187,14 +193,22 @@ def _table_title(result: Record) -> str:
 
 def _terminal_row(number: int, move: Record) -> list[str]:
     phases, up, down = part(move, "phase_ms"), part(move, "uplink"), part(move, "downlink")
-    least = "/".join(milliseconds(physics_ms(move, d)) for d in ("uplink", "downlink"))
+    gaps = [
+        f"[bold]{_short(part(move, d).get('gap_ms'))}[/bold] ({_short(physics_ms(move, d))})"
+        for d in ("uplink", "downlink")
+    ]
     return [
         f"{number} {move.get('from', '?')} → {move.get('to', '?')}",
         str(move.get("kind", "")),
-        *[milliseconds(phases.get(name)) for name in ("link", "address", "session")],
-        f"[bold]{milliseconds(up.get('gap_ms'))}[/bold]",
-        f"[bold]{milliseconds(down.get('gap_ms'))}[/bold]",
-        least,
+        "+".join(_short(phases.get(name)) for name in ("link", "address", "session")),
+        *gaps,
         f"{count(up.get('lost'))}/{count(down.get('lost'))}",
-        f"{milliseconds(up.get('unheard_ms'))}/{milliseconds(down.get('unheard_ms'))}",
+        f"{_short(up.get('unheard_ms'))}/{_short(down.get('unheard_ms'))}",
     ]
+
+
+def _short(value: object) -> str:
+    """As narrow as a terminal needs."""
+    if not is_number(value):
+        return "–"
+    return f"{value:.0f}" if value >= 10 or value == 0 else f"{value:.1f}"

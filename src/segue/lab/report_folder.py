@@ -18,6 +18,8 @@ from segue.base.errors import LocalError
 
 Record = dict[str, Any]
 
+_PACKET_TIME = 0.02  # seconds
+_LONGEST_HOLE = 5000  # packets that may be missing in one place
 _NEAR = 6.0  # seconds between what the result says and what the log of the links says
 
 
@@ -164,17 +166,28 @@ def _read_series(run: RunFolder) -> None:
 
 
 def _arrivals(packets: list[Any]) -> list[Arrival]:
-    """In the order of their sequence; a lost packet without a time gets that of the one before it."""
+    """In the order of their sequence. The place is the mobile node's, whether it sent or received. A number that is
+    left out never got onto a wire, and is lost too; what has no time gets that of the one before it."""
     made: list[Arrival] = []
     rows = [p for p in packets if isinstance(p, list) and len(p) >= 4 and is_number(p[3])]
     known = next((p[0] for p in rows if is_number(p[0])), 0.0)
-    for time, delay, place, sequence, *_ in sorted(rows, key=lambda row: float(row[3])):
+    for time, delay, place, sequence, *rest in sorted(rows, key=lambda row: float(row[3])):
+        if made and 1 < sequence - made[-1].sequence <= _LONGEST_HOLE:
+            made += _hole(made[-1], int(sequence))
         known = float(time) if is_number(time) else known
-        arrived = bool(place) and is_number(delay)
-        made.append(
-            Arrival(known, float(delay) if arrived else 0.0, str(place) if arrived else "", int(sequence))
-        )
+        if not place or not is_number(delay):
+            made.append(Arrival(known, 0.0, "", int(sequence)))
+            continue
+        places = [str(place), *(str(sender) for sender in rest[:1] if sender)]
+        own = next((name for name in places if name.startswith("mn")), places[0])
+        made.append(Arrival(known, float(delay), own, int(sequence)))
     return made
+
+
+def _hole(before: Arrival, following: int) -> list[Arrival]:
+    """The numbers between, each a packet time after the other."""
+    numbers = range(before.sequence + 1, following)
+    return [Arrival(before.time + (n - before.sequence) * _PACKET_TIME, 0.0, "", n) for n in numbers]
 
 
 def _attachments(links: list[Record]) -> list[Attachment]:
@@ -210,16 +223,16 @@ def _changes(run: RunFolder, host: str) -> list[float]:
 def _place_in_time(run: RunFolder) -> None:
     """Where 0 s is, and where each move is on the wall clock.
 
-    `at_s` counts from `started` of the result when it has one; else from that of the known beginnings (first
+    A move may say when it `began` (Unix time). Without, `at_s` counts from that of the known beginnings (first
     signal, first packet, call up, first attachment) with which the moves lie nearest to the log of the links.
     """
+    moves = run.records("moves")
     times = [a.time for packets in run.series.values() for a in packets]
     times += [float(s["time"]) for s in run.signals]
     events = [float(e["time"]) for phone in run.phones.values() for e in phone]
     changes = {host: _changes(run, host) for host in ("mn", "cn")}
     everything = times + events + changes["mn"]
     run.end = max(times or everything, default=0.0)
-    moves = run.records("moves")
     starts = [min(series, default=None) for series in (times, events, changes["mn"])]
     starts += [float(run.signals[0]["time"]) if run.signals else None, run.up("mn")]
     candidates = [start for start in starts if start is not None]
@@ -233,15 +246,27 @@ def _place_in_time(run: RunFolder) -> None:
             for m in moves
         )
 
-    started = run.result.get("started")
-    origin = float(started) if is_number(started) else min(candidates, key=misfit, default=0.0)
+    origin = next(
+        (
+            float(m["began"] - m["at_s"])
+            for m in moves
+            if is_number(m.get("began")) and is_number(m.get("at_s"))
+        ),
+        None,
+    )
+    if origin is None:
+        origin = min(candidates, key=misfit, default=0.0)
     run.zero = origin
     for number, move in enumerate(moves, 1):
         run.moments.append(_moment(run, number, origin + float(move.get("at_s") or 0.0), move))
 
 
 def _moment(run: RunFolder, number: int, at: float, move: Record) -> Moment:
-    """By the log of the links: leaving `from` and reaching `to`, where that is near; else by the move alone."""
+    """By its own words; else by the log of the links: leaving `from` and reaching `to`, where that is near; else by
+    the move alone."""
+    if is_number(began := move.get("began")):
+        ended = move.get("ended")
+        return Moment(number, float(began), float(ended) if is_number(ended) else float(began), move)
     host = move.get("mover", "mn")
     own = [a for a in run.attachments if a.host == host]
     left = [a.end for a in own if a.network == move.get("from")]

@@ -6,6 +6,8 @@ import shlex
 from html import escape
 from typing import Any, NamedTuple
 
+from segue.base.errors import LocalError
+from segue.lab.options import RunOptions
 from segue.lab.report_folder import Record, RunFolder, file_size, is_number
 from segue.lab.report_moves import count, milliseconds, part, table
 
@@ -81,18 +83,19 @@ def setup(run: RunFolder) -> str:
     rows = [
         [
             "Post-dial delay",
-            "from the INVITE until ringing is heard of",
+            "from the first INVITE until the caller knows that it rings",
             milliseconds(given.get("post_dial")),
         ],
         [
             "First media",
-            "from the INVITE until the first voice packet",
+            "from the answer (200) at the caller until its first voice packet arrives",
             milliseconds(given.get("first_media")),
         ],
     ]
     for key, value in given.items():
         if key not in ("post_dial", "first_media"):
-            rows.append([escape(key.replace("_", " ")), "", milliseconds(value)])
+            shown = {True: "yes", False: "no"}[value] if isinstance(value, bool) else milliseconds(value)
+            rows.append([escape(key.replace("_", " ").capitalize()), "", shown])
     rows += _setup_by_phones(run)
     return table(["", "what", "ms"], rows)
 
@@ -194,8 +197,10 @@ def links(run: RunFolder) -> str:
         error = link.get("p99_error_ms")
         void = is_number(error) and error > _VOID_MS
         shown = milliseconds(error) + (' <span class="mark bad">! void</span>' if void else "")
-        numbers = [link.get(k) for k in ("one_way_delay_ms", "jitter_ms", "loss", "rate_kbps")]
-        rows.append([_words(link.get("name")), *[_plain(n) for n in numbers], shown])
+        numbers = [_plain(link.get(k)) for k in ("one_way_delay_ms", "jitter_ms", "loss", "rate_kbps")]
+        if link.get("rate_kbps") == 0:
+            numbers[-1] = "no limit"
+        rows.append([_words(link.get("name")), *numbers, shown])
     if not rows:
         return '<p class="absent">The result names no links.</p>'
     heads = ["link", "one-way delay, ms", "jitter, ms", "loss", "rate, kbit/s", "error at p99, ms"]
@@ -219,8 +224,15 @@ def command_line(result: Record) -> str:
     """The command that makes this run again, from its options."""
     if isinstance(result.get("command"), str):
         return str(result["command"])
+    options = part(result, "options")
+    try:
+        return (
+            RunOptions(**{_field(name): value for name, value in options.items()}).command() + " --report DIR"
+        )
+    except (TypeError, LocalError):
+        pass  # of another version: all of them, then
     words = ["segue", "lab", "run", str(result.get("scenario", "?"))]
-    for name, value in part(result, "options").items():
+    for name, value in options.items():
         if value is None or value is False or value == "" or name in ("scenario", "report", "json", "pcap"):
             continue
         words.append(f"--{name.replace('_', '-')}")
@@ -229,6 +241,10 @@ def command_line(result: Record) -> str:
     if "--seed" not in words and is_number(result.get("seed")):
         words += ["--seed", str(result["seed"])]
     return shlex.join([*words, "--report", "DIR"])
+
+
+def _field(name: str) -> str:
+    return "break_" if name == "break" else name
 
 
 def how(run: RunFolder) -> str:

@@ -85,7 +85,7 @@ def result() -> Record:
     ]  # fmt: skip
     return {
         "scenario": "walk", "mode": "migrate", "signalling": "tls", "keying": "sdes",
-        "suite": "AEAD_AES_256_GCM", "codec": "opus", "seed": 7, "started": START, "links": links_,
+        "suite": "AEAD_AES_256_GCM", "codec": "opus", "seed": 7, "links": links_,
         "moves": moves,
         "summary": {
             "uplink_gap_ms": spread, "downlink_gap_ms": spread | {"median": 95.4, "p95": 188.7, "max": 188.7},
