@@ -1,35 +1,55 @@
 """Two phones in virtual time: the real user agents and packet paths, over a seeded wire in place of sockets.
 
-What stands between them carries each SIP message of one phone to the newest flow of the other, as a proxy would,
-and each media packet to the port with its address. Nothing sleeps.
+What stands between them carries each SIP request of one phone to the newest flow of the other, as a proxy would,
+each response to the flow that its request came on, and each media packet to the port with its address. A stream
+(TLS, TCP) delivers in order and repeats what the wire loses; a datagram that is lost is lost. Nothing sleeps.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from segue.base.address import Address
+from segue.base.entropy import fraction
 from segue.base.errors import RemoteError
 from segue.base.frame import Frame
 from segue.base.trace import MemoryTrace
 from segue.call import events as say
 from segue.call.call import Call, CallState
-from segue.call.flows import CloseWanted, LocateWanted, OpenWanted, Origin, Server
+from segue.call.config import MediaConfig
+from segue.call.flows import CloseWanted, LocateWanted, OpenWanted, Origin, PingWanted, Server
 from segue.call.path import LocalPort
-from segue.mobility.observation import AddressFact, LinkFact, RouteFact
-from segue.phone.config import PhoneConfig
+from segue.mobility.observation import AddressFact, LinkFact, RouteFact, SignalFact
+from segue.phone.config import Account, LabOptions, PhoneConfig, Sound
 from segue.phone.user_agent import UserAgent
 from segue.protocols.sip.flow import Flow
 from segue.protocols.sip.parser import parse_message
 from segue.testing.entropy import SeededEntropy
 from segue.testing.wire import Wire
 
-PERIOD = 0.02
+PERIOD = 0.02  # seconds
+RESEND = 0.2  # seconds until a stream sends a lost segment again
+PATIENCE = 3.0  # seconds after which a connection that nobody answers is given up
 PROXY = Address("192.0.2.250", 5061)
+AUDIBLE = 500  # root mean square above which a frame counts as heard; the tone has 5,600
+
+
+def phone_config(
+    name: str, *, silence_limit: float = 30.0, sequence: int | None = None, **media: Any
+) -> PhoneConfig:
+    """A phone at example.org without registration, and, unless `media` says otherwise, with one quick codec."""
+    return PhoneConfig(
+        Account(f"sip:{name}@example.org", register=False),
+        media=MediaConfig(**{"codecs": ("PCMA",), **media}),
+        sound=Sound(silence_limit=silence_limit),
+        lab=LabOptions(initial_sequence=sequence),
+    )
 
 
 class PhonePorts:
@@ -61,6 +81,29 @@ class Heard:
     level: float
 
 
+class SentMedia(NamedTuple):
+    """A packet that a phone sent: when, from where, to where."""
+
+    at: float
+    port: LocalPort
+    remote: Address
+    packet: bytes
+
+
+class SentMessage(NamedTuple):
+    """A SIP message that a phone sent, on which flow."""
+
+    at: float
+    sender: str
+    flow: Flow
+    octets: bytes
+
+    @property
+    def start(self) -> str:
+        """The start line."""
+        return self.octets.partition(b"\r\n")[0].decode()
+
+
 class TestPhone:
     """A user agent, what it said (`events`), what it heard, and the flows it has."""
 
@@ -74,7 +117,8 @@ class TestPhone:
         self.events: list[say.CallEvent] = []
         self.heard: list[Heard] = []
         self.flows: list[Flow] = []
-        self.sent_media: list[tuple[float, bytes]] = []
+        self.sent_media: list[SentMedia] = []
+        self.ended_calls: list[Call] = []
         self.level = 8000
         self._street = street
         self._serial = 0
@@ -100,6 +144,31 @@ class TestPhone:
         self.fact(LinkFact(interface, False))
         self._street.wire.cut((self.name, interface))
 
+    def lose_address(self, interface: str) -> None:
+        """The kernel takes the addresses away, and with them the routes; the carrier stays."""
+        gone = [a for a in self.agent.attachments() if a.interface == interface]
+        self.fact(
+            *(AddressFact(interface, a.address, False, present=False) for a in gone),
+            *(RouteFact(interface, a.family, a.router, a.metric, present=False) for a in gone),
+        )
+        self._street.wire.cut((self.name, interface))
+
+    def lose_interface(self, interface: str) -> None:
+        """It is pulled out."""
+        self.fact(LinkFact(interface, False, present=False))
+        self._street.wire.cut((self.name, interface))
+
+    def signal(self, interface: str, dbm: float) -> None:
+        self.fact(SignalFact(interface, dbm))
+
+    def break_flows(self) -> None:
+        """Every signalling connection is reset by the server's side; networks stay."""
+        for flow in list(self.flows):
+            self.flows.remove(flow)
+            origin = Origin(flow.interface, flow.local.host)
+            self.agent.failed(origin, flow, "connection reset", self._street.now)
+        self._street.drain()
+
     def fact(self, *facts: Any) -> None:
         for fact in facts:
             self.agent.receive_fact(fact, self._street.now)
@@ -121,6 +190,22 @@ class TestPhone:
     def is_up(self) -> bool:
         return any(call.state is CallState.UP for call in self.agent.calls.values())
 
+    def heard_between(self, begin: float, end: float) -> list[float]:
+        """Levels of what was played from `begin` until `end`."""
+        return [heard.level for heard in self.heard if begin <= heard.at < end]
+
+    def silence(self, begin: float, end: float) -> float:
+        """The longest time without sound that began there, in seconds; what is heard at the edges ends it."""
+        longest = run = 0.0
+        for level in self.heard_between(begin, end):
+            run = 0.0 if level > AUDIBLE else run + PERIOD
+            longest = max(longest, run)
+        return round(longest, 3)
+
+    def hears(self, seconds: float = 0.2) -> bool:
+        """Whether sound came out in the last `seconds`."""
+        return any(level > AUDIBLE for level in self.heard_between(self._street.now - seconds, float("inf")))
+
     # Carried by the street
 
     def carry_out(self, now: float) -> bool:
@@ -129,12 +214,17 @@ class TestPhone:
             if isinstance(wish, LocateWanted):
                 self.agent.located(wish.origin, [self._street.server(wish.origin)], now)
             elif isinstance(wish, OpenWanted):
-                self._street.later(self._street.connect_time, lambda w=wish: self._opened(w))
+                self._street.later(self._street.connect_time, partial(self._opened, wish))
             elif isinstance(wish, CloseWanted) and wish.flow in self.flows:
                 self.flows.remove(wish.flow)
+            elif isinstance(wish, PingWanted) and (self.name, wish.flow.interface) not in self._street.dead:
+                self._street.later(2 * self._street.wire.delay, partial(self.agent.pong, wish.flow))
         return bool(wishes)
 
     def _opened(self, wish: OpenWanted) -> None:
+        if self._street.transport != "UDP" and (self.name, wish.origin.interface) in self._street.dead:
+            self._street.later(PATIENCE, partial(self._gave_up, wish))
+            return
         self._serial += 1
         origin = wish.origin
         flow = Flow(
@@ -148,6 +238,9 @@ class TestPhone:
         self.flows.append(flow)
         self.agent.opened(origin, flow, self._street.now)
 
+    def _gave_up(self, wish: OpenWanted) -> None:
+        self.agent.failed(wish.origin, None, "nobody answers", self._street.now)
+
     def tick(self, now: float) -> None:
         """20 ms of sound in both directions."""
         for call in self.agent.calls.values():
@@ -155,10 +248,13 @@ class TestPhone:
             if not call.sounds:
                 continue
             packet = session.send(self._tone(session.rate), now)
-            path = call.media.paths.active
-            if packet is not None and path is not None:
-                self.sent_media.append((now, packet))
-                self._street.send_media(self, path.interface, path.remote, packet)
+            paths = call.media.paths
+            if packet is not None and paths.active is not None:
+                self.sent_media.append(SentMedia(now, paths.sending, paths.active.remote, packet))
+                self._street.send_media(self, paths.active.interface, paths.active.remote, packet)
+            for octets in session.transmits():
+                if paths.rtcp is not None:
+                    self._street.send_media(self, paths.rtcp.interface, paths.rtcp.remote, octets)
             frame = session.play(now)
             if frame is not None:
                 level = float(np.sqrt(np.mean(frame.samples.astype(np.float64) ** 2)))
@@ -172,18 +268,35 @@ class TestPhone:
         return Frame(samples, rate)
 
     def receive_media(self, address: Address, packet: bytes, now: float) -> None:
-        port = next((p for p in self.ports.open_ports if p.address == address), None)
+        port = next((p for p in self.ports.open_ports if _takes(p, address)), None)
+        if port is None:
+            return
         for call in self.agent.calls.values():
-            if (
-                port in call.media.paths.ports
-                and port is not None
-                and call.media.session.receive(packet, now)
-            ):
+            if port in call.media.paths.ports and call.media.session.receive(packet, now):
                 call.media.paths.received(port, now)
 
 
+def _takes(port: LocalPort, address: Address) -> bool:
+    """A port takes RTP, and RTCP on the next one."""
+    return port.address.host == address.host and address.port - port.address.port in (0, 1)
+
+
+_BRANCH = re.compile(rb"branch=([^;,\s]+)")
+_METHOD = re.compile(rb"\r\nCSeq:\s*\d+\s+(\w+)", re.IGNORECASE)
+
+
+def _transaction(octets: bytes) -> tuple[bytes, bytes]:
+    """What a response has in common with its request: the branch and the method."""
+    branch, method = _BRANCH.search(octets), _METHOD.search(octets)
+    return (branch.group(1) if branch else b"", method.group(1) if method else b"")
+
+
 class Street:
-    """Two phones and all between them; `run` lets time pass."""
+    """Two phones and all between them; `run` lets time pass. `messages`: every SIP message that was sent.
+
+    `dead`: networks, as (phone's name, interface), that have a carrier and carry nothing. `muted`: names of phones
+    whose media never arrives.
+    """
 
     def __init__(
         self,
@@ -202,12 +315,46 @@ class Street:
         self.connect_time = 4 * delay if transport == "TLS" else 0.0
         self.wire: Wire[tuple[str, Any]] = Wire(seed, delay=delay, loss=loss, jitter=jitter)
         self.phones = (TestPhone("first", first, self), TestPhone("second", second, self))
+        self.messages: list[SentMessage] = []
+        self.dead: set[tuple[str, str]] = set()
+        self.muted: set[str] = set()
+        self._came_on: dict[tuple[str, bytes, bytes], Flow] = {}
+        self._stream_end: dict[tuple[str, int], float] = {}
+        self._dice = SeededEntropy(f"street/{seed}")
         self._later: list[tuple[float, Callable[[], None]]] = []
         self._next_tick = self.now
 
     def server(self, origin: Origin) -> Server:
         host = "2001:db8::250" if ":" in origin.host else PROXY.host
         return Server(self.transport, Address(host, PROXY.port), "example.org")
+
+    def meet(self, *, family: int = 4, answer: bool = True) -> None:
+        """Both phones join "wlan0", the first calls the second ("bob"), who answers after a second."""
+        for number, phone in enumerate(self.phones, 1):
+            phone.join("wlan0", f"192.0.2.{number}" if family == 4 else f"2001:db8::{number}")
+        self.run(1)
+        self.phones[0].agent.call("bob", self.now)
+        self.run(1)
+        if answer:
+            self.answer()
+
+    def answer(self, phone: TestPhone | None = None, settle: float = 2.0) -> None:
+        phone = phone or self.phones[1]
+        phone.agent.answer(phone.call.id, self.now)
+        self.run(settle)
+
+    def inject_media(self, phone: TestPhone, port: LocalPort, packet: bytes) -> None:
+        """A datagram from anywhere reaches a port of the phone now."""
+        phone.receive_media(port.address, packet, self.now)
+        self.drain()
+
+    def inject_sip(self, phone: TestPhone, octets: bytes) -> None:
+        """A message reaches the phone on its newest flow now."""
+        try:
+            phone.agent.receive(parse_message(octets), phone.flows[-1], self.now)
+        except RemoteError:
+            return
+        self.drain()
 
     def later(self, seconds: float, action: Callable[[], None]) -> None:
         self._later.append((self.now + seconds, action))
@@ -239,6 +386,7 @@ class Street:
         for call in list(phone.agent.calls.values()):
             if call.state is CallState.ENDED:
                 phone.agent.forget(call.id)
+                phone.ended_calls.append(call)
 
     def _deadline(self, end: float) -> float:
         deadlines = [self._next_tick, self.wire.deadline(), end]
@@ -266,23 +414,49 @@ class Street:
         return self.phones[1] if phone is self.phones[0] else self.phones[0]
 
     def _send_sip(self, phone: TestPhone, flow: Flow, octets: bytes) -> None:
-        """To the other phone's newest flow, whatever that is when the message arrives."""
-        self.wire.send((phone.name, flow.interface), self.other(phone).name, ("sip", octets), self.now)
+        """A request goes to the other phone's newest flow, whatever that is when it arrives."""
+        self.messages.append(SentMessage(self.now, phone.name, flow, octets))
+        if self._is_dead(phone, flow.interface) or (flow.reliable and flow not in phone.flows):
+            return
+        if not octets.startswith(b"SIP/2.0"):
+            self._came_on[phone.name, *_transaction(octets)] = flow
+        other = self.other(phone)
+        if not flow.reliable:
+            self.wire.send((phone.name, flow.interface), other.name, ("sip", octets), self.now)
+            return
+        at = self.now + self.wire.delay + self.wire.jitter * fraction(self._dice)
+        while fraction(self._dice) < min(self.wire.loss, 0.5):
+            at += RESEND
+        stream = (phone.name, flow.serial)
+        at = self._stream_end[stream] = max(at, self._stream_end.get(stream, 0.0))
+        self.later(at - self.now, lambda: self._arrive(other.name, "sip", octets))
 
     def send_media(self, phone: TestPhone, interface: str, remote: Address, packet: bytes) -> None:
-        self.wire.send((phone.name, interface), self.other(phone).name, ("media", (remote, packet)), self.now)
+        if not self._is_dead(phone, interface) and phone.name not in self.muted:
+            target = self.other(phone).name
+            self.wire.send((phone.name, interface), target, ("media", (remote, packet)), self.now)
+
+    def _is_dead(self, phone: TestPhone, interface: str) -> bool:
+        return (phone.name, interface) in self.dead or (phone.name, interface) in self.wire.cut_ends
 
     def _arrive(self, target: Any, kind: str, load: Any) -> None:
         phone = next(p for p in self.phones if p.name == target)
         if kind == "media":
             address, packet = load
-            port = next((p for p in phone.ports.open_ports if p.address == address), None)
-            if port is not None and (phone.name, port.interface) not in self.wire.cut_ends:
+            port = next((p for p in phone.ports.open_ports if _takes(p, address)), None)
+            if port is not None and not self._is_dead(phone, port.interface):
                 phone.receive_media(address, packet, self.now)
             return
-        alive = [flow for flow in phone.flows if (phone.name, flow.interface) not in self.wire.cut_ends]
-        if alive:
+        flow = self._way_to(phone, load)
+        if flow is not None:
             try:
-                phone.agent.receive(parse_message(load), alive[-1], self.now)
+                phone.agent.receive(parse_message(load), flow, self.now)
             except RemoteError:
                 return
+
+    def _way_to(self, phone: TestPhone, octets: bytes) -> Flow | None:
+        alive = [flow for flow in phone.flows if not self._is_dead(phone, flow.interface)]
+        if octets.startswith(b"SIP/2.0"):
+            came_on = self._came_on.get((phone.name, *_transaction(octets)))
+            return came_on if came_on in alive else None
+        return alive[-1] if alive else None
