@@ -1,6 +1,6 @@
 """The same attacks where the defence is off, so that a zero means something: each must succeed here.
 
-- in the clear (`--keying none`, SIP over UDP) the phones are as they are: forged media, re-INVITE and BYE;
+- in the clear (`--keying none`, SIP over UDP) the phones are as they are: forged media, re-INVITE, BYE, listening;
 - a phone without replay list (`weak_phone`): replays;
 - a phone that obeys RTCP, in the clear: RTCP BYE;
 - a phone that rings, over UDP: CANCEL.
@@ -18,12 +18,15 @@ from typing import Any
 from segue.base.errors import LocalError
 from segue.lab.attack_verdict import AttackResult, judge
 from segue.lab.attacker import BYE, CANCEL, FORGED_MEDIA, REINVITE, REPLAYED_MEDIA, RTCP_BYE, Phase
-from segue.lab.attacks import start_attacks
+from segue.lab.attacks import LOG, start_attacks
+from segue.lab.eavesdropper import as_attack, eavesdrop
 from segue.lab.links import python_command
 from segue.lab.network import Network, wait_for
 from segue.lab.options import RunOptions
 from segue.lab.phones import LabPhone, Office
 from segue.lab.topology import DOMAIN, OFFICE_TO_CAFE, StationInterface, Topology
+
+GOT = 0.95  # of a stream's speech: it was overheard
 
 TOPOLOGY = Topology(
     "controls",
@@ -47,6 +50,7 @@ class Control:
     keying: str = "none"
     rings: float = 0.2
     on_media: bool = True
+    overheard: bool = False
 
 
 CONTROLS = (
@@ -57,10 +61,11 @@ CONTROLS = (
             Phase(1.0, {REINVITE: 2}, ("cn",)),
             Phase(0.2, {BYE: 1}, ("cn",)),
         ),
-        12.0,
+        6.5,
+        overheard=True,
     ),
-    Control("replay", (Phase(2.5, {REPLAYED_MEDIA: 100}, ("cn",)),), 5.5, ("replay",), "tls", "sdes"),
-    Control("rtcp", (Phase(0.2, {RTCP_BYE: 1}, ("cn",)),), 8.0, ("rtcp_bye",)),
+    Control("replay", (Phase(2.5, {REPLAYED_MEDIA: 100}, ("cn",)),), 4.5, ("replay",), "tls", "sdes"),
+    Control("rtcp", (Phase(0.2, {RTCP_BYE: 1}, ("cn",)),), 5.0, ("rtcp_bye",)),
     Control("cancel", (Phase(0.1, {CANCEL: 1}, ("cn",)),), 3.0, rings=2.0, on_media=False),
 )
 
@@ -113,7 +118,11 @@ def _run(
         callee.terminate()
         callee.wait(5)
         capture.stop()
-    return judge(folder, until=begin + control.duration)
+    results = judge(folder, until=begin + control.duration)
+    if control.overheard:
+        heard = eavesdrop(folder / "captures", folder / "overheard", injected=folder / LOG)
+        results.append(as_attack(heard, GOT))
+    return results
 
 
 def _start_weak(

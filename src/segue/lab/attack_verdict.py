@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -109,17 +110,19 @@ def judge(
     if until is None and (folder / "plan.json").exists():
         plan = json.loads((folder / "plan.json").read_text())
         until = plan["begin"] + plan["duration"]
+    seen = [
+        (captured, packet)
+        for captured in read_captures(captures or folder / "captures")
+        if (packet := captured.packet()) is not None and packet.protocol == UDP
+    ]
+    arrived = {sha256(packet.payload).hexdigest() for captured, packet in seen if captured.received}
+    tried = [line for line in tried if line["sha256"] in arrived]
     hosts = sorted({line["target"] for line in tried})
     heard = {
         host: read_recording(path)
         for host in hosts
         if (path := (recordings or {}).get(host, folder / f"{host}.wav")).exists()
     }
-    seen = [
-        (captured, packet)
-        for captured in read_captures(captures or folder / "captures")
-        if (packet := captured.packet()) is not None and packet.protocol == UDP
-    ]
     ended = ended_early(seen, tried, until)
     results = []
     for kind in KINDS:

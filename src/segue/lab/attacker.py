@@ -87,7 +87,7 @@ class Attacker:
         self._plan: list[tuple[float, int, _Due]] = []
         self._forging: list[tuple[float, int, str, int]] = []  # when, order, host, sequence it follows
         self._order = 0
-        self._cseq = 20_000
+        self._cseq = 1000  # so much above the genuine ones
         self._versions = 100
         self._acknowledged: set[str] = set()
         self._invites: dict[str, tuple[DialogView, int, Target]] = {}
@@ -245,7 +245,7 @@ class Attacker:
         self._cseq += 1
         method = _METHODS[due.kind]
         branch = f"z9hG4bK{self._entropy.octets(8).hex()}"
-        via, cseq, body = f"{_place(datagram)};branch={branch}", self._cseq, b""
+        via, cseq, body = f"{_place(datagram)};branch={branch}", view.invite_cseq + self._cseq, b""
         if method == "CANCEL" and view.invite_via:
             via, cseq = view.invite_via, view.invite_cseq
         elif method == "INVITE":
