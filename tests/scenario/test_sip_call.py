@@ -612,3 +612,30 @@ def test_commands_that_do_not_fit_say_so(clean):
     bob.accept()
     with pytest.raises(LocalError):
         bob.call.accept(b"x", network.now)
+
+
+def test_a_reinvite_that_is_taken_and_never_answered_is_cancelled(clean):
+    network, alice, bob = clean
+    bob.options = bob.options.__class__(patience=1e9)
+    connect(clean)
+    bob.offers_answered = False
+    alice.reinvite()
+    network.run(179)
+    assert not network.sent("CANCEL")
+    network.run(5)
+    assert [e.status for e in alice.of(said.ReofferRefused)] == [487] and bob.of(said.OfferWithdrawn)
+    alice.update()
+    bob.offers_answered = True
+    network.run(40)
+    assert alice.up and bob.up
+
+
+@pytest.mark.parametrize("by", ["caller", "callee"])
+def test_a_call_ends_amid_a_reinvite_that_waits_for_a_user(pair, by):
+    network, alice, bob = pair
+    connect(pair)
+    bob.offers_answered = False
+    alice.reinvite()
+    network.run(3)
+    (alice if by == "caller" else bob).hang_up()
+    nothing_left(pair)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from segue.base.address import Address
-from segue.base.errors import RemoteError
+from segue.base.errors import LocalError, RemoteError
 from segue.base.machine import earliest
 from segue.base.trace import MemoryTrace
 from segue.protocols.sip import session_events as said
@@ -350,11 +350,15 @@ class SipEnd:
             self.calls.append(session)
             session_flow = self.flow if self.relay is not None else event.flow
             session.change_flow(session_flow, self.contact, now, old_flow_works=True)
+            self.offered = b""
             for one in session.events():
                 self.heard.append(one)
                 if isinstance(one, said.OfferReceived):
                     self.offered = one.body
-            self._answer_call(session)
+            try:
+                self._answer_call(session)
+            except LocalError:
+                session.reject(488, now)
 
     def _answer_call(self, session: InviteSession) -> None:
         if session.state is not SessionState.INCOMING:

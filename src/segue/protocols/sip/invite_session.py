@@ -90,7 +90,7 @@ class InviteSession(DispatchSide):
             headers = {"Reason": reason} if reason else None
             for server in self._servers:
                 self._refuse_server(server, status, now, headers=headers)
-            self.end(Ended(By.US, status, reason))
+            self.end(Ended(By.US, status, reason), now)
             self._remember_refusal(status, now)
             return
         self._refuse_servers(now)
@@ -102,7 +102,7 @@ class InviteSession(DispatchSide):
             self.say_bye(leg, now, reason)
         elif any(server.accepted is not None for server in self._servers):
             self._bye_after_ack = reason
-        self.end(Ended(By.US, 0, reason))
+        self.end(Ended(By.US, 0, reason), now)
         if state is SessionState.ACCEPTED:
             self._remember_refusal(487, now)
 
@@ -192,7 +192,7 @@ class InviteSession(DispatchSide):
         outgoing, response = challenge.outgoing, challenge.response
         if outgoing in self._challenged:
             self._challenged.remove(outgoing)
-            self._refused(outgoing, response)
+            self._refused(outgoing, response, now)
             self._proceed(now)
 
     # The five verbs
@@ -239,6 +239,8 @@ class InviteSession(DispatchSide):
         elif alarm is Alarm.PATIENCE:
             if any(leg is not None and leg.owed is not None for leg in (self.leg, *self.early.values())):
                 self.refuse_offer(504, now)
+        elif alarm is Alarm.SLOW:
+            self._cancel_slow(now)
         elif alarm is Alarm.STRANDED:
             for outgoing in list(self._stranded):
                 self._unanswered(outgoing, 503, now)
@@ -249,4 +251,4 @@ class InviteSession(DispatchSide):
                 self._leave_early(now)
         elif alarm is not Alarm.LINGER:
             self._refuse_servers(now)
-            self.end(Ended(By.PEER, 487, "expired" if alarm is Alarm.EXPIRES else "moved away"))
+            self.end(Ended(By.PEER, 487, "expired" if alarm is Alarm.EXPIRES else "moved away"), now)

@@ -151,7 +151,7 @@ class CalleeSide(SessionCore):
         if self.state is not SessionState.INCOMING or server is None or not 300 <= status < 700:
             raise LocalError("there is no call to refuse", "reject while the call is incoming")
         self._refuse_server(server, status, now, reason, headers)
-        self.end(Ended(By.US, status, reason))
+        self.end(Ended(By.US, status, reason), now)
         self._remember_refusal(status, now)
 
     def _remember_refusal(self, status: int, now: float) -> None:
@@ -202,7 +202,7 @@ class CalleeSide(SessionCore):
         elif "segue;cause=1" in reason:
             self._alarms[Alarm.REPLACEMENT] = now + self.layer.timers.timeout
         else:
-            self.end(Ended(By.PEER, 487, reason))
+            self.end(Ended(By.PEER, 487, reason), now)
 
     def _server_of(self, event: CancelReceived) -> InviteServer | None:
         return next((s for s in self._servers if s.transaction is event.transaction), None)
@@ -320,7 +320,7 @@ class CalleeSide(SessionCore):
         if leg.exchange.completed:
             return True  # the session goes on as it was
         self.say_bye(leg, now)
-        self.end(Ended(By.US, 488, "ACK without session description"))
+        self.end(Ended(By.US, 488, "ACK without session description"), now)
         return False
 
     def _call_overdue(self, server: InviteServer, overdue: Overdue, now: float) -> None:
@@ -330,7 +330,7 @@ class CalleeSide(SessionCore):
             self._refuse_server(server, 504, now)
             self.withdraw_offer(server)
             if server is self._call_server and self.state is not SessionState.UP:
-                self.end(Ended(By.NETWORK, 504, "no PRACK"))
+                self.end(Ended(By.NETWORK, 504, "no PRACK"), now)
             return
         if leg is None:
             return
@@ -343,8 +343,8 @@ class CalleeSide(SessionCore):
         elif self.state is SessionState.ACCEPTED:
             if server is self._call_server:
                 self.say_bye(leg, now)
-                self.end(Ended(By.NETWORK, 408, "no ACK"))
+                self.end(Ended(By.NETWORK, 408, "no ACK"), now)
         elif leg.heard_at <= now - self.layer.timers.timeout and self._moved_at is None and not server.moved:
             # RFC 6141 section 5.4: a peer that we heard of since, or that just moved, has only lost its address.
             self.say_bye(leg, now)
-            self.end(Ended(By.NETWORK, 408, "no ACK"))
+            self.end(Ended(By.NETWORK, 408, "no ACK"), now)

@@ -81,7 +81,7 @@ class CallerSide(SessionCore):
         """Give up a call that has no final response (sections 9.1 and 15)."""
         if self._call is not None and self._call.transaction.pending:
             self.layer.cancel(self._call.transaction, now, reason=reason)
-        self.end(Ended(By.US, 0, reason))
+        self.end(Ended(By.US, 0, reason), now)
 
     def _receive_call_response(self, outgoing: Outgoing, response: Response, now: float) -> None:
         status = response.status
@@ -249,7 +249,7 @@ class CallerSide(SessionCore):
             return False
         self.acknowledge(outgoing, leg)
         self.say_bye(leg, now)
-        self.end(Ended(By.US, 488, "2xx without session description"))
+        self.end(Ended(By.US, 488, "2xx without session description"), now)
         return False
 
     # 300-699
@@ -266,14 +266,14 @@ class CallerSide(SessionCore):
         self.early.clear()
         if 300 <= status < 400:
             contacts = [str(contact.uri) for contact in response.contacts]
-            self.end(Redirected(contacts, response))
+            self.end(Redirected(contacts, response), now)
         else:
-            self.end(Refused(status, response.reason, response))
+            self.end(Refused(status, response.reason, response), now)
 
-    def _call_unanswered(self, outgoing: Outgoing, status: int) -> None:
+    def _call_unanswered(self, outgoing: Outgoing, status: int, now: float) -> None:
         """No final response (408), or the flow is gone and no other came (503)."""
         if not outgoing.superseded and self.state is SessionState.CALLING:
-            self.end(Refused(status, "no answer" if status == 408 else "signalling lost", None))
+            self.end(Refused(status, "no answer" if status == 408 else "signalling lost", None), now)
 
 
 def requires_reliable(request: Request) -> bool:

@@ -99,7 +99,7 @@ class DispatchSide(MoveSide):
             self.acknowledge(owed.outgoing, leg)
         self._open.clear()
         self._bye_after_ack = None
-        self.end(Ended(By.PEER, 0, event.request.headers.get("Reason") or ""))
+        self.end(Ended(By.PEER, 0, event.request.headers.get("Reason") or ""), now)
         self._remember_refusal(487, now)
 
     def _close(self, transaction: ServerTransaction, now: float) -> None:
@@ -199,10 +199,10 @@ class DispatchSide(MoveSide):
         self.tell(AuthenticationNeeded(outgoing.request, response, outgoing))
         return True
 
-    def _refused(self, outgoing: Outgoing, response: Response) -> None:
+    def _refused(self, outgoing: Outgoing, response: Response, now: float) -> None:
         status, reason = response.status, response.reason
         if outgoing.purpose is Purpose.CALL:
-            self.end(Refused(status, reason, response))
+            self.end(Refused(status, reason, response), now)
         elif outgoing.purpose in CHANGES:
             reoffer, self._reoffer = self._reoffer, None
             moved = reoffer is not None and reoffer.moved
@@ -243,7 +243,7 @@ class DispatchSide(MoveSide):
         leg = outgoing.leg
         self.drop(outgoing)
         if outgoing.purpose is Purpose.CALL:
-            self._call_unanswered(outgoing, status)
+            self._call_unanswered(outgoing, status, now)
         elif outgoing.purpose in CHANGES and leg is not None:
             self._reoffer_unanswered(outgoing, leg, status, now)
         elif outgoing.purpose is Purpose.OTHER and leg is not None and self.state is not SessionState.ENDED:

@@ -178,13 +178,13 @@ class OfferSide(ReofferSide):
         if owed.server is not None:
             self._refuse_server(owed.server, status, now, reason)
             if self.state is SessionState.ACCEPTED and owed.server is self._call_server:
-                self.end(Ended(By.US, status, reason))
+                self.end(Ended(By.US, status, reason), now)
         elif owed.transaction is not None and owed.request is not None:
             self.answer(owed.transaction, owed.request, status, now, reason or None)
         elif owed.method == "2xx" and owed.outgoing is not None:
             self.acknowledge(owed.outgoing, leg)
             self.say_bye(leg, now)
-            self.end(Ended(By.US, status, reason))
+            self.end(Ended(By.US, status, reason), now)
         else:
             self._cancel_call(now, reason)
         self._proceed(now)

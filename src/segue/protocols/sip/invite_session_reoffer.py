@@ -24,6 +24,7 @@ from segue.protocols.sip.session_events import (
 from segue.protocols.sip.session_states import SessionState
 
 TRIES = 10  # how often a change that met another one is tried again
+SLOWEST = 180.0  # seconds from its last provisional response until a re-INVITE is cancelled
 QUICK = 0.1  # seconds; first step of the waits after a move
 
 
@@ -126,6 +127,8 @@ class ReofferSide(CallerSide, CalleeSide):
             return
         status = response.status
         if status < 200:
+            if outgoing.purpose is Purpose.REINVITE and not outgoing.superseded:
+                self._alarms[Alarm.SLOW] = now + SLOWEST
             self._receive_reoffer_progress(outgoing, leg, response, now)
             return
         if 200 <= status < 300:
@@ -240,6 +243,11 @@ class ReofferSide(CallerSide, CalleeSide):
         self.tell(Glare(wait))
         return True
 
+    def _cancel_slow(self, now: float) -> None:
+        """The peer took a re-INVITE and says no more: nothing else could be changed while it is under way."""
+        if self._reoffer is not None and self._reoffer.outgoing is not None:
+            self.layer.cancel(self._reoffer.outgoing.transaction, now)
+
     def _retry_reoffer(self) -> None:
         if self._reoffer is not None:
             self._reoffer.retry_at = None
@@ -276,7 +284,7 @@ class ReofferSide(CallerSide, CalleeSide):
             return
         self._refuse_servers(now)
         self.say_bye(leg, now)
-        self.end(Ended(By.NETWORK if status in (408, 503) else By.PEER, status, reason))
+        self.end(Ended(By.NETWORK if status in (408, 503) else By.PEER, status, reason), now)
 
     def _refuse_servers(self, now: float) -> None:
         for server in self._servers:

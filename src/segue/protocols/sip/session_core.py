@@ -78,6 +78,7 @@ class Alarm(Enum):
     REDIAL = auto()
     REPLACEMENT = auto()
     LINGER = auto()
+    SLOW = auto()
 
 
 class Outgoing:
@@ -218,13 +219,16 @@ class SessionCore:
         self.state = following
         return True
 
-    def end(self, event: Ended | Refused | Redirected) -> None:
-        """The session's last word, said once. What is under way is completed in silence."""
+    def end(self, event: Ended | Refused | Redirected, now: float) -> None:
+        """The session's last word, said once. What is under way is completed in silence, or given up."""
         if not self.turn(Turn.END):
             return
         self._alarms = {alarm: at for alarm, at in self._alarms.items() if alarm is Alarm.STRANDED}
         if self.leg is not None:
             self.leg.owed = None
+        for outgoing in self._outgoing.values():
+            if outgoing.purpose is Purpose.REINVITE and outgoing.pending:
+                self.layer.hush(outgoing.transaction, now)
         self.tell(event)
 
     @property
