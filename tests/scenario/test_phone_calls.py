@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from segue.call import events as say
@@ -11,7 +13,7 @@ from segue.testing.phones import AUDIBLE, Street, TestPhone, phone_config
 WAYS = [("TLS", "sdes", 4), ("TLS", "none", 6), ("UDP", "none", 4), ("TLS", "sdes", 6), ("UDP", "none", 6)]
 
 
-def street(transport: str = "TLS", keying: str = "sdes", **options: float) -> Street:
+def street(transport: str = "TLS", keying: str = "sdes", **options: Any) -> Street:
     return Street(
         phone_config("alice", keying=keying),
         phone_config("bob", keying=keying),
@@ -22,8 +24,9 @@ def street(transport: str = "TLS", keying: str = "sdes", **options: float) -> St
 
 def ended(phone: TestPhone) -> say.Ended:
     """The one last word about the one call."""
-    (event,) = phone.said(say.Ended)
-    return event
+    events = [event for event in phone.events if isinstance(event, say.Ended)]
+    assert len(events) == 1
+    return events[0]
 
 
 def nothing_left(s: Street) -> bool:

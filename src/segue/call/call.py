@@ -239,10 +239,14 @@ class Call:
     # Time
 
     def deadline(self) -> float | None:
-        return earliest(self.media.session.deadline(), self._silent_at(), self._tell_again_at)
+        media = self.media
+        return earliest(
+            media.session.deadline(), media.paths.release_at, self._silent_at(), self._tell_again_at
+        )
 
     def expire(self, now: float) -> None:
         self.media.session.expire(now)
+        self.media.release(now)
         silent_at = self._silent_at()
         if silent_at is not None and silent_at <= now:
             seconds = f"{self._setup.silence_limit:g}"
@@ -402,6 +406,7 @@ class Call:
         """The peer has agreed to the new address."""
         if self.move is not None:
             self.media.send_from(self.move.port)
+            self.media.paths.agreed(self.move.port, now)
             self._end_move(True, now)
 
     def _reoffer_refused(self, event: said.ReofferRefused, now: float) -> None:

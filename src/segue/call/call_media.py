@@ -19,6 +19,8 @@ from segue.call.negotiation import Negotiation
 from segue.call.path import LocalPort, MediaPaths
 from segue.protocols.sdp import parse_sdp
 
+PORTS = 4  # local ports at most that one call listens on: moves may follow faster than anything is proven
+
 
 class Ports(Protocol):
     """Where media can be received; `phone` opens the sockets."""
@@ -121,6 +123,9 @@ class CallMedia:
         self._port = known or self._ports.open(interface, host)
         self.paths.restart_proof(self._port)
         self.paths.listen_on(self._port)
+        for port in self.paths.ports[:-PORTS]:
+            if self.paths.forget(port):
+                self._ports.close(port)
         return self._port
 
     def send_from(self, port: LocalPort) -> None:

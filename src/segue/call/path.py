@@ -14,8 +14,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from segue.base.address import Address, Path
+from segue.base.machine import earliest
 
 LINGER = 0.5  # seconds that the old port still listens after media flows on the new one: reordered packets
+SILENT_LINGER = 10.0  # seconds after the peer agreed to the new one, when no media flows (on hold)
 
 
 class LocalPort(NamedTuple):
@@ -34,6 +36,7 @@ class MediaPaths:
         self._remote: Address | None = None
         self._rtcp_remote: Address | None = None
         self._flowing_since: dict[LocalPort, float] = {}
+        self._agreed_since: dict[LocalPort, float] = {}
         self._path: Path | None = None
 
     @property
@@ -58,13 +61,15 @@ class MediaPaths:
         return self._sending
 
     def listen_on(self, port: LocalPort) -> None:
-        """A new port can receive; sending stays where it is."""
-        if port not in self._ports:
-            self._ports.append(port)
+        """A port can receive, and is the newest one; sending stays where it is."""
+        if port in self._ports:
+            self._ports.remove(port)
+        self._ports.append(port)
 
     def send_from(self, port: LocalPort) -> None:
         """Our media leaves from `port` from the next packet on."""
-        self.listen_on(port)
+        if port not in self._ports:
+            self._ports.append(port)
         self._sending = port
         self._update()
 
@@ -79,28 +84,47 @@ class MediaPaths:
         if port not in self._flowing_since:
             self._flowing_since[port] = now
 
+    def agreed(self, port: LocalPort, now: float) -> None:
+        """The peer has said that it sends to `port` from now on, if it sends."""
+        self._agreed_since[port] = now
+
     def restart_proof(self, port: LocalPort) -> None:
         """Forget that media ever flowed on `port`: a move begins, and only what comes after it counts."""
         self._flowing_since.pop(port, None)
+        self._agreed_since.pop(port, None)
 
     def forget(self, port: LocalPort) -> bool:
         """Stop listening on `port`; False for the one we send from, and for one we do not know."""
         if port == self._sending or port not in self._ports:
             return False
-        self._ports.remove(port)
-        self._flowing_since.pop(port, None)
+        self._drop(port)
         return True
 
+    @property
+    def release_at(self) -> float | None:
+        """When the ports before the one we send from are not needed any more; None while that is open."""
+        if self._ports[0] == self._sending:
+            return None
+        flowing, agreed = self._flowing_since.get(self._sending), self._agreed_since.get(self._sending)
+        return earliest(
+            None if flowing is None else flowing + LINGER, None if agreed is None else agreed + SILENT_LINGER
+        )
+
     def released(self, now: float) -> list[LocalPort]:
-        """Ports that are not needed any more; each is returned once and is no longer listened on."""
-        since = self._flowing_since.get(self._sending)
-        if since is None or now < since + LINGER or len(self._ports) == 1:
+        """Ports that are not needed any more; each is returned once and is no longer listened on. A port that is
+        newer than the one we send from belongs to a move that has only begun."""
+        due = self.release_at
+        if due is None or now < due:
             return []
-        old = [port for port in self._ports if port != self._sending]
-        self._ports = [self._sending]
+        old = self._ports[: self._ports.index(self._sending)]
         for port in old:
-            self._flowing_since.pop(port, None)
+            self._drop(port)
         return old
+
+    def _drop(self, port: LocalPort) -> None:
+        self._ports.remove(port)
+        self._flowing_since.pop(port, None)
+        self._agreed_since.pop(port, None)
 
     def _update(self) -> None:
         port, remote = self._sending, self._remote

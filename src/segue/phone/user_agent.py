@@ -243,7 +243,6 @@ class UserAgent:
             self.registration.expire(now)
         for call in list(self.calls.values()):
             call.expire(now)
-            call.media.release(now)
         self._settle(now)
 
     # Composition: everything that one part says is given to the others until nobody says anything

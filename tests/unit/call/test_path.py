@@ -1,7 +1,7 @@
 """Which path media takes, and which it may come in on."""
 
 from segue.base.address import Address
-from segue.call.path import LINGER, LocalPort, MediaPaths
+from segue.call.path import LINGER, SILENT_LINGER, LocalPort, MediaPaths
 
 OLD = LocalPort("wlan0", Address("2001:db8:1::10", 4000))
 NEW = LocalPort("wwan0", Address("2001:db8:3::10", 4000))
@@ -45,11 +45,31 @@ def test_coming_back_to_a_port_needs_fresh_proof() -> None:
     moved.send_from(NEW)
     moved.restart_proof(NEW)
     moved.received(NEW, 5.0)
-    moved.send_from(OLD)
     moved.restart_proof(OLD)
+    moved.listen_on(OLD)
+    moved.send_from(OLD)
     assert moved.released(60.0) == []
     moved.received(OLD, 61.0)
     assert moved.released(62.0) == [NEW]
+
+
+def test_a_port_of_a_move_that_has_only_begun_is_not_released() -> None:
+    """Media flows on the old port, where we still send: the new one is awaited."""
+    moved = paths()
+    moved.received(OLD, 1.0)
+    moved.listen_on(NEW)
+    assert moved.release_at is None
+    assert moved.released(60.0) == []
+    assert moved.ports == (OLD, NEW)
+
+
+def test_on_hold_the_peers_word_releases_the_old_port() -> None:
+    moved = paths()
+    moved.listen_on(NEW)
+    moved.send_from(NEW)
+    moved.agreed(NEW, 5.0)
+    assert moved.release_at == 5.0 + SILENT_LINGER
+    assert moved.released(5.0 + SILENT_LINGER) == [OLD]
 
 
 def test_a_peer_in_the_other_family_is_not_sent_to() -> None:
