@@ -18,7 +18,7 @@ from segue.base.trace import NO_TRACE, Trace
 from segue.protocols.sip.flow import Flow
 from segue.protocols.sip.invite_session_dispatch import DispatchSide
 from segue.protocols.sip.invite_session_moves import CHANGES
-from segue.protocols.sip.message import Request
+from segue.protocols.sip.message import Request, response_to
 from segue.protocols.sip.session_core import Alarm, Purpose, SessionOptions
 from segue.protocols.sip.session_events import AuthenticationNeeded, By, Ended, MessageInDialog, SessionEvent
 from segue.protocols.sip.session_states import SessionState
@@ -213,6 +213,8 @@ class InviteSession(DispatchSide):
                 self._receive_failure(event, now)
         except RemoteError as error:
             self._trace.drop("session", "malformed", problem=error.problem)
+            if isinstance(event, RequestReceived) and event.transaction.pending:
+                self.layer.respond(event.transaction, response_to(event.request, error.status or 400), now)
         self._proceed(now)
 
     def deadline(self) -> float | None:

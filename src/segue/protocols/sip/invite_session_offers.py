@@ -27,7 +27,8 @@ class OfferSide(ReofferSide):
             known.adopt(transaction, request, now)
             return
         ours = self._change_under_way()
-        if ours is not None and not self._yields(ours, leg, request, now):
+        yields = ours is None or self._yields(ours, leg, request, now)
+        if not yields or self.state is SessionState.CALLING:
             self.busy(transaction, request, 491, now)
             return
         if any(s.pending for s in self._servers) or len(self._servers) >= OPEN_INVITES:
