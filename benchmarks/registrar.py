@@ -3,8 +3,8 @@
     python benchmarks/registrar.py [--users N] [--each N] [--calls N] [--json]
 
 sipp (Debian: sip-tester) registers users over UDP on loopback: each call is challenged once, then refreshes with the
-same nonce (MD5: sipp 3.6 knows no other). Server and sipp are separate processes, each on one core where there are two. Afterwards every binding is
-looked for in the database file.
+same nonce (MD5: sipp 3.6 knows no other). Server and sipp are separate processes, each on one core
+where there are two. Afterwards every binding is looked for in the database file.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def scenario(each: int) -> str:
 
 def wait_for(port: int) -> None:
     probe = (
-        f"OPTIONS sip:example.org SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:9;rport;branch=z9hG4bKprobe{time.time_ns()}\r\n"
+        "OPTIONS sip:example.org SIP/2.0\r\n"
+        f"Via: SIP/2.0/UDP 127.0.0.1:9;rport;branch=z9hG4bKprobe{time.time_ns()}\r\n"
         "From: <sip:probe@example.org>;tag=1\r\nTo: <sip:example.org>\r\nCall-ID: probe\r\nCSeq: 1 OPTIONS\r\n"
         "Content-Length: 0\r\n\r\n"
     ).encode()
@@ -118,9 +119,12 @@ def measure(given: argparse.Namespace, folder: Path) -> dict[str, float]:
         before = os.times()
         began, busy = time.monotonic(), cpu_of(server.pid)
         done = subprocess.run(
-            [*pinned(1), "sipp", f"127.0.0.1:{given.port}", "-sf", "scenario.xml", "-inf", "users.csv"]
-            + ["-m", str(given.calls), "-l", str(given.at_once), "-r", "10000", "-i", "127.0.0.1"]
-            + ["-nostdin", "-auth_uri", "example.org", "-timeout", "60", "-trace_err"],
+            [
+                *pinned(1),
+                *("sipp", f"127.0.0.1:{given.port}", "-sf", "scenario.xml", "-inf", "users.csv"),
+                *("-m", str(given.calls), "-l", str(given.at_once), "-r", "10000", "-i", "127.0.0.1"),
+                *("-nostdin", "-auth_uri", "example.org", "-timeout", "60", "-trace_err"),
+            ],
             cwd=folder,
             capture_output=True,
             text=True,
@@ -129,7 +133,11 @@ def measure(given: argparse.Namespace, folder: Path) -> dict[str, float]:
         seconds, busy = time.monotonic() - began, cpu_of(server.pid) - busy
         del before
         if done.returncode:
-            print(done.stdout[-2000:], done.stderr[-2000:], *(p.read_text()[:3000] for p in folder.glob("*err*")))
+            print(
+                done.stdout[-2000:],
+                done.stderr[-2000:],
+                *(p.read_text()[:3000] for p in folder.glob("*err*")),
+            )
             raise SystemExit("sipp failed")
     finally:
         server.terminate() if given.profile else server.kill()
@@ -153,7 +161,11 @@ def cpu_of(pid: int) -> float:
 
 
 def report(figures: dict[str, float], as_json: bool) -> str:
-    return json.dumps(figures) if as_json else "\n".join(f"{n.replace('_', ' ')}: {v}" for n, v in figures.items())
+    return (
+        json.dumps(figures)
+        if as_json
+        else "\n".join(f"{n.replace('_', ' ')}: {v}" for n, v in figures.items())
+    )
 
 
 if __name__ == "__main__":

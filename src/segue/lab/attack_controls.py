@@ -2,6 +2,7 @@
 
 - in the clear (`--keying none`, SIP over UDP) the phones are as they are: forged media, re-INVITE, BYE, listening;
 - a phone without replay list (`weak_phone`): replays;
+- a phone that does not look at SRTP's tags: forged media again;
 - a phone that obeys RTCP, in the clear: RTCP BYE;
 - a phone that rings, over UDP: CANCEL.
 """
@@ -40,11 +41,12 @@ TOPOLOGY = Topology(
 
 @dataclass(frozen=True)
 class Control:
-    """One call of `duration` seconds, and what is tried on it. `rings`: seconds before the callee answers."""
+    """One call, and what is tried on it. It is hung up `patience` seconds after the last attack. `rings`:
+    seconds before the callee answers."""
 
     name: str
     phases: tuple[Phase, ...]
-    duration: float
+    patience: float
     weak: tuple[str, ...] = ()
     signalling: str = "udp"
     keying: str = "none"
@@ -58,22 +60,24 @@ CONTROLS = (
         "clear",
         (
             Phase(2.5, {FORGED_MEDIA: 100}),
-            Phase(1.0, {REINVITE: 2}, ("cn",)),
-            Phase(0.2, {BYE: 1}, ("cn",)),
+            Phase(0.8, {REINVITE: 2}, ("cn",)),
+            Phase(0.1, {BYE: 1}, ("cn",)),
         ),
-        6.5,
+        1.5,
         overheard=True,
     ),
-    Control("replay", (Phase(2.5, {REPLAYED_MEDIA: 100}, ("cn",)),), 4.5, ("replay",), "tls", "sdes"),
-    Control("rtcp", (Phase(0.2, {RTCP_BYE: 1}, ("cn",)),), 5.0, ("rtcp_bye",)),
-    Control("cancel", (Phase(0.1, {CANCEL: 1}, ("cn",)),), 3.0, rings=2.0, on_media=False),
+    Control("replay", (Phase(2.5, {REPLAYED_MEDIA: 100}, ("cn",)),), 0.3, ("replay",), "tls", "sdes"),
+    Control("untagged", (Phase(1.5, {FORGED_MEDIA: 50}, ("cn",)),), 0.3, ("unauthenticated",), "tls", "sdes"),
+    Control("rtcp", (Phase(0.2, {RTCP_BYE: 1}, ("cn",)),), 1.5, ("rtcp_bye",)),
+    Control("cancel", (Phase(0.1, {CANCEL: 1}, ("cn",)),), 1.5, rings=1.5, on_media=False),
 )
+LONGEST = 20.0  # seconds of a call
 
 
 def run_controls(
     folder: Path, options: RunOptions | None = None, controls: tuple[Control, ...] = CONTROLS
 ) -> list[AttackResult]:
-    """About 20 s. `options`: codec and family are taken from them. Each control leaves its captures and recordings in
+    """About 25 s. `options`: codec and family are taken from them. Each control leaves its captures and recordings in
     a folder of its name. Raises LocalError when a phone does not start."""
     folder.mkdir(parents=True, exist_ok=True)
     base = options or RunOptions()
@@ -81,11 +85,22 @@ def run_controls(
     with Network(TOPOLOGY, seed=base.seed, folder=folder) as network:
         office = Office(network, folder / "office")
         office.start_server()
-        return [
+        results = [
             result
             for control in controls
             for result in _run(network, office, folder / control.name, base, control)
         ]
+    return _summed(results)
+
+
+def _summed(results: list[AttackResult]) -> list[AttackResult]:
+    """One result of each kind."""
+    found: dict[str, AttackResult] = {}
+    for kind, tried, accepted, evidence in results:
+        before = found.get(kind, AttackResult(kind, 0, 0, ""))
+        words = f"{before.evidence}; {evidence}" if before.evidence else evidence
+        found[kind] = AttackResult(kind, before.tried + tried, before.accepted + accepted, words)
+    return list(found.values())
 
 
 def _run(
@@ -108,17 +123,18 @@ def _run(
             delay=0.3 if control.on_media else 0.0,
             seed=base.seed,
         )
-        begin = time.time()
-        caller.start("call", f"bob@{DOMAIN}", "--duration", control.duration)
+        caller.start("call", f"bob@{DOMAIN}", "--duration", LONGEST)
         if control.on_media:
-            begin = caller.wait_for("up")["time"]
-        caller.finish(control.duration + 8)
-        attacks.stop()
+            caller.wait_for("up")
+        attacks.wait(LONGEST)
+        time.sleep(control.patience)
+        until = time.time()
+        caller.finish(0.01)
     finally:
         callee.terminate()
         callee.wait(5)
         capture.stop()
-    results = judge(folder, until=begin + control.duration)
+    results = judge(folder, until=until)
     if control.overheard:
         heard = eavesdrop(folder / "captures", folder / "overheard", injected=folder / LOG)
         results.append(as_attack(heard, GOT))

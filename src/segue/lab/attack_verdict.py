@@ -1,6 +1,7 @@
 """What attacks achieved, from captures and recordings. No phone is asked.
 
-- forged media: 20 ms pieces of the recording in which the attacker's tone is what is heard;
+- forged media: 20 ms pieces of the recording in which the attacker's tone is what is heard, or something louder than
+  the coded signal ever is: what becomes of the tone when SRTP is decrypted and not authenticated;
 - replayed media: 20 ms pieces of the coded signal that the recording has again after a later one;
 - forged SIP: a phone answered it with 200, sent media to the attacker's address, or the call ended early;
 - forged RTCP BYE: the call ended early.
@@ -41,8 +42,9 @@ from segue.protocols.sip.parser import parse_message
 
 RATE = 8000  # Hz, of the analysis
 WINDOW, HOP = 160, 40  # samples: 20 ms and 5 ms
-TONE_SHARE = 0.5  # of a window's power that is the tone's where it is heard
+TONE_SHARE = 0.35  # of a window's power that is the tone's where it is heard
 TONE_LEVEL = -16.0  # dBov, at least
+NOISE_LEVEL = -14.0  # dBov: random octets in G.711 have -10, the coded signal has -20
 EARLY = 1.0  # seconds before its time at which a call that ends was ended
 BLAMED = 2.0  # seconds before a call's end in which what was injected may have ended it
 PIECE_MS = 20.0
@@ -77,8 +79,9 @@ def read_recording(path: Path) -> Recording:
     return Recording(samples, form.rate)
 
 
-def tone_ms(recording: Recording) -> float:
-    """Milliseconds in which the attacker's tone is what is heard."""
+def foreign_ms(recording: Recording, coded: bool = True) -> float:
+    """Milliseconds in which the attacker's tone is what is heard; with `coded`, or something louder than the coded
+    signal."""
     samples = resample(recording.samples, recording.rate, RATE).astype(np.float64) / 32768
     if len(samples) < WINDOW:
         return 0.0
@@ -86,7 +89,9 @@ def tone_ms(recording: Recording) -> float:
     wave = np.exp(-2j * np.pi * TONE_HZ * np.arange(WINDOW) / RATE)
     power = 2 * np.abs(windows @ wave / WINDOW) ** 2
     energy = (windows**2).mean(axis=1)
-    heard = (power > TONE_SHARE * energy) & (power > 10 ** (TONE_LEVEL / 10) / 2)
+    heard = (power > TONE_SHARE * energy) & (power > 10 ** (TONE_LEVEL / 10))
+    if coded:
+        heard |= energy > 10 ** (NOISE_LEVEL / 10)
     return float(heard.sum()) * 1000 * HOP / RATE
 
 
@@ -102,10 +107,12 @@ def judge(
     captures: Path | None = None,
     until: float | None = None,
     log: Path | None = None,
+    coded: bool = True,
 ) -> list[AttackResult]:
     """Of each kind that was tried. `until`: Unix time at which the call was to end; by default as `plan.json` says.
-    By default the recordings are `folder`/HOST.wav and the captures `folder`/captures; both talked the coded
-    signal."""
+    By default the recordings are `folder`/HOST.wav and the captures `folder`/captures. `coded`: both talked the coded
+    signal; without it replays cannot be told from speech, and have no result. Raises LocalError when a phone that was
+    attacked has no recording: its silence would prove nothing."""
     tried = [line for line in read_log(log or folder / LOG) if line["kind"] in KINDS and line["reached"]]
     if until is None and (folder / "plan.json").exists():
         plan = json.loads((folder / "plan.json").read_text())
@@ -127,25 +134,27 @@ def judge(
     results = []
     for kind in KINDS:
         of_kind = [line for line in tried if line["kind"] == kind]
-        if not of_kind:
+        if not of_kind or (kind == REPLAYED_MEDIA and not coded):
             continue
         if kind in (FORGED_MEDIA, REPLAYED_MEDIA):
-            results.append(_judge_media(kind, of_kind, heard))
+            results.append(_judge_media(kind, of_kind, heard, coded))
         else:
             results.append(_judge_signalling(kind, of_kind, seen, ended))
     return results
 
 
-def _judge_media(kind: str, tried: list[dict[str, Any]], heard: Mapping[str, Recording]) -> AttackResult:
-    """Raises LocalError when a phone that was attacked has no recording: its silence would prove nothing."""
+def _judge_media(
+    kind: str, tried: list[dict[str, Any]], heard: Mapping[str, Recording], coded: bool
+) -> AttackResult:
     accepted, evidence = 0, []
     for host in sorted({line["target"] for line in tried}):
         if host not in heard:
             raise LocalError(f"there is no recording of what {host} heard", "record it: --audio-out FILE.wav")
         count = sum(line["target"] == host for line in tried)
-        pieces = (
-            round(tone_ms(heard[host]) / PIECE_MS) if kind == FORGED_MEDIA else repeated_pieces(heard[host])
-        )
+        if kind == FORGED_MEDIA:
+            pieces = round(foreign_ms(heard[host], coded) / PIECE_MS)
+        else:
+            pieces = repeated_pieces(heard[host])
         accepted += min(count, pieces)
         evidence.append(f"{host} heard {pieces} of {count} pieces")
     return AttackResult(kind, len(tried), accepted, "; ".join(evidence))

@@ -32,7 +32,7 @@ FORGED_MEDIA, REPLAYED_MEDIA, RTCP_BYE = "forged_media", "replayed_media", "forg
 BYE, CANCEL, REINVITE, REPLAYED_SIP = "forged_bye", "forged_cancel", "forged_reinvite", "replayed_sip"
 KINDS = (FORGED_MEDIA, REPLAYED_MEDIA, RTCP_BYE, BYE, CANCEL, REINVITE, REPLAYED_SIP)
 
-RUN, REPLAY_RUN = 5, 10  # packets
+RUN, REPLAY_RUN = 25, 10  # packets; a decoder with a memory needs some to come to a new sound
 JUST_AHEAD = 0.010  # seconds after a genuine packet, 10 ms before the next one
 YOUNGEST, OLDEST = 0.05, 2.0  # seconds of age of what is replayed
 PATIENCE = 5.0  # seconds after the plan's end for what had no chance before

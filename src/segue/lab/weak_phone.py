@@ -4,6 +4,7 @@ OPTIONS is JSON: `aor`, `registrar`, `transport`, `password` (file), `ca`, `fami
 `audio_out`, `state` (folder), `answer_after`, and `weak`, a list of
 
 - "replay": SRTP without a replay list, RTP that believes any packet, and playout that plays what comes as it comes;
+- "unauthenticated": SRTP that decrypts and does not look at the tag;
 - "rtcp_bye": the peer's RTCP BYE ends the call.
 
 It is the phone's own engine with these parts exchanged, answers every call, and prints its events as `segue answer
@@ -37,7 +38,7 @@ from segue.media.playout import Playout
 from segue.phone.config import Account, Networks, PhoneConfig, Sound
 from segue.phone.engine import Engine
 from segue.protocols.rtp.receiver import RtpSource
-from segue.protocols.srtp.context import SrtpReceiver
+from segue.protocols.srtp.context import SrtpReceiver, SrtpSender
 
 _LOOK = 0.05  # seconds between two looks for an RTCP BYE
 
@@ -55,6 +56,21 @@ class ForgetfulReceiver(SrtpReceiver):
 
     def unprotect(self, packet: bytes) -> bytes | None:
         return SrtpReceiver(self.suite, self._all).unprotect(packet)
+
+
+class TrustingReceiver(SrtpReceiver):
+    """Decrypts and takes what comes out, whatever the tag. In counter mode, encrypting again is decrypting.
+    Rollover counter 0 only."""
+
+    def __init__(self, suite: Suite, key: MasterKey) -> None:
+        super().__init__(suite, [key])
+        self._key = key
+        self._tag = 16 if suite.value.startswith("AEAD") else int(suite.value[-2:]) // 8
+
+    def unprotect(self, packet: bytes) -> bytes | None:
+        if len(packet) < 12 + self._tag:
+            return None
+        return SrtpSender(self.suite, self._key).protect(packet[: -self._tag])[: -self._tag]
 
 
 class NaivePlayout(Playout):
@@ -99,13 +115,22 @@ class ReplayableSession(MediaSession):
             self._playout = NaivePlayout(self._decoders)
 
 
+class TrustingSession(MediaSession):
+    """A media session that decrypts without authenticating."""
+
+    def install(self, keys: SrtpKeys, now: float) -> None:
+        super().install(keys, now)
+        self._srtp_in = TrustingReceiver(keys.suite, keys.remote)
+
+
 class WeakPhone:
     """Answers every call. `weak` as in the module's words."""
 
     def __init__(self, config: PhoneConfig, weak: list[str], answer_after: float) -> None:
         refuse_outside_lab()
-        if "replay" in weak:
-            setattr(call_media, "MediaSession", ReplayableSession)  # noqa: B010 (a type may not be assigned)
+        for defence, session in (("replay", ReplayableSession), ("unauthenticated", TrustingSession)):
+            if defence in weak:
+                setattr(call_media, "MediaSession", session)  # noqa: B010 (a type may not be assigned)
         self._obeys_rtcp_bye = "rtcp_bye" in weak
         self._answer_after = answer_after
         self._loop = asyncio.get_running_loop()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, get_args
 
+from segue.base.keying import Assurance, Verification
 from segue.call.events import CallEvent
 from segue.protocols.sip.flow import Flow
 from segue.protocols.sip.message import Request, Response
@@ -15,6 +16,22 @@ from segue.protocols.sip.message import Request, Response
 def describe(event: CallEvent, wall: float) -> dict[str, Any]:
     """`{"event": "move_begun", "time": unix seconds, …}`; dataclasses become objects, enums text."""
     return {"event": _snake(type(event).__name__), "time": round(wall, 6), **_plain(event)}
+
+
+def read_event(line: dict[str, Any]) -> CallEvent | None:
+    """The event that `describe` wrote; None for a line that is about something else."""
+    kind = _KINDS.get(line.get("event", ""))
+    if kind is None:
+        return None
+    given = {field.name: line[field.name] for field in fields(kind) if field.name in line}
+    if "verification" in given:
+        given["verification"] = read_verification(given["verification"])
+    event: CallEvent = kind(**given)
+    return event
+
+
+def read_verification(facts: dict[str, Any]) -> Verification:
+    return Verification(**{**facts, "assurance": Assurance(facts["assurance"])})
 
 
 def describe_message(direction: str, flow: Flow, message: Request | Response, wall: float) -> dict[str, Any]:
@@ -45,3 +62,6 @@ def _plain(value: Any) -> Any:
 
 def _snake(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+_KINDS: dict[str, Any] = {_snake(kind.__name__): kind for kind in get_args(CallEvent)}

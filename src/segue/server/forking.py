@@ -26,6 +26,7 @@ from segue.server.record_route import RecordRoute
 from segue.server.routing import Target, Way, ways
 
 ATTEMPTS = 12  # flows one branch may be sent on
+ORPHANED = 32.0  # seconds (64*T1) that phones ring on when the caller's connection has broken
 
 
 class Services(NamedTuple):
@@ -107,6 +108,7 @@ class Fork:
         self._mark = mark
         self._vias = request.headers.get_all("Via")
         self._last: Response | None = None
+        self._orphaned_until: float | None = None
 
     @property
     def is_invite(self) -> bool:
@@ -183,12 +185,19 @@ class Fork:
     def adopt(self, server: ServerTransaction, request: Request, came: Flow, now: float) -> None:
         """The caller sent the same request again by another way: answers go there from now on."""
         old, self.server, self.came = self.server, server, came
+        self._orphaned_until = None
         self._vias = request.headers.get_all("Via")
         server.user = self
         if old.pending:
             self.services.layer.forget(old)
         if self._last is not None:
             self._send_back(self._last, now)
+
+    def orphan(self, now: float) -> None:
+        """The caller's connection broke. It may come back by another way, with the same request or a CANCEL."""
+        if not self.answered:
+            self._orphaned_until = now + ORPHANED
+            self._settle(now)
 
     # What goes out
 
@@ -200,6 +209,9 @@ class Fork:
 
     def expire(self, now: float) -> None:
         """Timer C, and the end of waiting for a phone that does not come back."""
+        if self._orphaned_until is not None and self._orphaned_until <= now:
+            self._orphaned_until = None
+            self.cancel(now)
         for branch in self.branches:
             if branch.done:
                 continue
@@ -345,7 +357,7 @@ class Fork:
                 best = self._own(487)
             self._send_back(best, now)
         times = [time for b in self.branches if not b.done for time in (b.rings_until, b.parked_until)]
-        self.deadline = earliest(*times)
+        self.deadline = earliest(*times, None if self.answered else self._orphaned_until)
         self.services.watch(self)
 
     def _forward(self, response: Response, branch: Branch, flow: Flow, now: float) -> None:

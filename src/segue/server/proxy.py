@@ -170,9 +170,11 @@ class Proxy:
 
     def failed(self, transaction: Transaction, now: float) -> None:
         """Timeout or a lost flow."""
-        branch = transaction.user
-        if isinstance(transaction, ClientTransaction) and isinstance(branch, Branch):
-            branch.fork.failed(transaction, branch, now)
+        user = transaction.user
+        if isinstance(transaction, ClientTransaction) and isinstance(user, Branch):
+            user.fork.failed(transaction, user, now)
+        elif isinstance(user, Fork) and user.server is transaction:
+            user.orphan(now)
 
     def deadline(self) -> float | None:
         return self._heap.next()

@@ -29,7 +29,8 @@ def ask(name: str, kind: str) -> dns.message.Message:
 
 def test_the_domain_leads_to_the_proxy() -> None:
     naptr = ask("example.org", "NAPTR")
-    assert [r.service for r in sorted(naptr.answer[0], key=lambda r: r.order)] == [b"SIPS+D2T", b"SIP+D2T", b"SIP+D2U"]
+    services = [r.service for r in sorted(naptr.answer[0], key=lambda r: r.order)]
+    assert services == [b"SIPS+D2T", b"SIP+D2T", b"SIP+D2U"]
     (srv,) = ask("_SIPS._tcp.example.org", "SRV").answer[0]
     assert (srv.port, str(srv.target)) == (5061, "proxy.example.org.")
     assert str(ask("example.org", "A").answer[0][0]) == "198.18.17.2"

@@ -281,6 +281,40 @@ def test_a_caller_that_moves_before_the_answer_gets_it_and_rings_nobody_twice(of
     assert (answer.status, answer.via.branch) == (200, "z9hG4bKmoved")
 
 
+def test_phones_ring_no_longer_for_a_caller_that_is_gone(office):
+    alice, bob = (
+        registered(office, "alice", "TLS", instance=TWO),
+        registered(office, "bob", "TLS", instance=ONE),
+    )
+    alice.invite(BOB)
+    invite = bob.take_request("INVITE")
+    bob.answer(invite, 180)
+    office.close(alice.flow)
+    office.advance(31)
+    assert bob.inbox == []
+    office.advance(2)
+    assert bob.take_request("CANCEL").via.branch == invite.via.branch
+
+
+def test_a_caller_that_moved_hangs_up_by_its_new_connection(office):
+    alice, bob = (
+        registered(office, "alice", "TLS", instance=TWO),
+        registered(office, "bob", "TLS", instance=ONE),
+    )
+    request = alice.invite(BOB)
+    invite = bob.take_request("INVITE")
+    bob.answer(invite, 180)
+    office.close(alice.flow)
+    moved = office.phone("alice", "TLS", instance=TWO)
+    cancel = alice.request("CANCEL", BOB)
+    for name in ("Via", "From", "To", "Call-ID"):
+        cancel.headers.set(name, request.headers.get(name) or "")
+    cancel.headers.set("CSeq", f"{request.cseq.number} CANCEL")
+    moved.send(cancel)
+    assert moved.final().status == 200
+    bob.take_request("CANCEL")
+
+
 def test_a_call_that_nobody_answers_ends_with_timer_c(office):
     alice, bob = registered(office, "alice"), registered(office, "bob")
     alice.invite(BOB)
