@@ -418,3 +418,18 @@ def test_a_move_while_the_peers_offer_waits_for_our_user(trio, mover):
     agree(trio, moved=end)
     assert end.of(said.Modified) == [said.Modified("INVITE", True)] and len(other.of(said.Modified)) == 1
     hang_up(trio, other)
+
+
+def test_an_answer_that_crosses_the_cancel_of_a_caller_that_moves_ends_in_a_bye():
+    trio = network, alice, bob = make("proxied", "clean")
+    alice.dial("bob")
+    network.run(3)
+    alice.move(fresh(), soft=True)
+    network.run(3)
+    alice.hang_up()
+    network.run(0.03)
+    alice.move(fresh())
+    bob.accept()
+    network.run(200)
+    assert alice.ended and bob.ended, trio
+    assert network.sent("BYE", alice)

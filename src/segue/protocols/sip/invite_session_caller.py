@@ -184,7 +184,7 @@ class CallerSide(SessionCore):
             return  # without an ACK before, it waits for our user's answer
         if self.state is SessionState.CALLING and not (outgoing.superseded and tag in self.early):
             self._take_call_answer(outgoing, response, now)
-        elif outgoing.superseded and (
+        elif (self.state is not SessionState.ENDED and outgoing.superseded) and (
             tag in self.early or (winner is not None and winner.dialog.id.remote_tag == tag)
         ):
             # The callee knew the call again and answers the new INVITE too: a BYE would end that one.
