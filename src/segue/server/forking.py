@@ -267,7 +267,7 @@ class Fork:
             return
         for binding in location.of_instance(target.aor, target.name):
             if binding.flow is None:  # a connection of before a restart (430)
-                location.lose(binding, now)
+                location.remove(binding)
         wait = self.services.policy.reunion
         if target.aor and wait and location.lately_lost(target.aor, target.name, now, wait):
             self._park(branch, now)
