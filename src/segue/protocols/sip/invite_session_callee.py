@@ -203,6 +203,7 @@ class CalleeSide(SessionCore):
             self._alarms[Alarm.REPLACEMENT] = now + self.layer.timers.timeout
         else:
             self.end(Ended(By.PEER, 487, reason), now)
+            self._remember_refusal(487, now)
 
     def _server_of(self, event: CancelReceived) -> InviteServer | None:
         return next((s for s in self._servers if s.transaction is event.transaction), None)
