@@ -192,14 +192,16 @@ def _table_title(result: Record) -> str:
 
 
 def _terminal_row(number: int, move: Record) -> list[str]:
+    from rich.markup import escape as escape_markup
+
     phases, up, down = part(move, "phase_ms"), part(move, "uplink"), part(move, "downlink")
     gaps = [
         f"[bold]{_short(part(move, d).get('gap_ms'))}[/bold] ({_short(physics_ms(move, d))})"
         for d in ("uplink", "downlink")
     ]
     return [
-        f"{number} {move.get('from', '?')} → {move.get('to', '?')}",
-        str(move.get("kind", "")),
+        escape_markup(f"{number} {move.get('from', '?')} → {move.get('to', '?')}"),
+        escape_markup(str(move.get("kind", ""))),
         "+".join(_short(phases.get(name)) for name in ("link", "address", "session")),
         *gaps,
         f"{count(up.get('lost'))}/{count(down.get('lost'))}",

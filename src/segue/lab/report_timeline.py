@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable
+from html import escape
 
 from segue.lab.report_folder import Arrival, Attachment, RunFolder
 from segue.lab.report_sound import Recording, envelope
@@ -34,7 +35,7 @@ def network_class(run: RunFolder, network: str) -> str:
 
 
 def legend(run: RunFolder) -> str:
-    names = [f'<span><i class="key {network_class(run, n)}"></i>{n}</span>' for n in run.networks()]
+    names = [f'<span><i class="key {network_class(run, n)}"></i>{escape(n)}</span>' for n in run.networks()]
     lost = '<span><i class="key lost"></i>lost packet</span>'
     return f'<p class="legend">{"".join(names)}{lost}</p>'
 
