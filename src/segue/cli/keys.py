@@ -62,7 +62,7 @@ def authority(name: str, days: int, into: str, force: bool) -> None:
     folder = _folder(into)
     certificate_file, key_file = folder / "ca.pem", folder / "ca.key"
     write_pair(new_authority(name, validity(days)), certificate_file, key_file, replace=force)
-    click.echo(f"{certificate_file}  give it to every phone: --ca-file {certificate_file}")
+    click.echo(f"{certificate_file}  give it to every phone: --ca {certificate_file}")
     click.echo(
         f"{key_file}  whoever has it can pass for anybody: keep it off the server, with a copy elsewhere"
     )
