@@ -46,12 +46,17 @@ def headlines(result: Record) -> list[Headline]:
         control = f"of {tried} tried; without the defence {_sum(attacks, 'control_accepted')} "
         made.append(_zero("Attacks accepted", accepted, "", control + f"of {_sum(attacks, 'control_tried')}"))
     else:
-        made.append(Headline("Attacks accepted", "–", "", "no attack was run"))
+        made.append(Headline("Attacks accepted", "–", "", _no_attack(result)))
     mos = part(summary, "mos")
     shown = f"{mos['around_moves']:.2f}" if is_number(mos.get("around_moves")) else "–"
     before = f"{mos['before']:.2f}" if is_number(mos.get("before")) else "–"
     made.append(Headline("MOS around moves", shown, "", f"{before} before them (E-model)"))
     return made
+
+
+def _no_attack(result: Record) -> str:
+    asked = part(result, "options").get("attacks")
+    return "attacks were asked for, but the result has none" if asked else "no attack was run"
 
 
 def _sum(attacks: list[Record], key: str) -> int:
@@ -125,7 +130,7 @@ def security(run: RunFolder) -> str:
     rows = [
         ["Voice", _words(result.get("suite")), f"keys agreed by {_words(result.get('keying'))}"],
         ["Signalling", _words(result.get("signalling")).upper(), ""],
-        ["Peer", _words(found.get("authenticated_peer")), "who the phone says it is connected to"],
+        ["Peer", _words(found.get("authenticated_peer")), f"authenticated: {_words(found.get('assurance'))}"],
         [
             "Keys",
             keys.get(changed, "not measured") if isinstance(changed, bool) else "not measured",
@@ -147,7 +152,7 @@ def security(run: RunFolder) -> str:
             "about the defence.</p>"
         )
     else:
-        parts.append('<p class="absent">No attack was run.</p>')
+        parts.append(f'<p class="absent">{_no_attack(result).capitalize()}.</p>')
     if run.attacks:
         parts.append(_attack_log(run))
     return "".join(parts)
