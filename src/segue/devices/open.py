@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.resources import files
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -59,6 +60,17 @@ def open_sink(text: str, rate: int) -> Sink:
     if not text.lower().endswith((".wav", ".wave")) and not text.startswith("/dev/"):
         raise LocalError(f"no sound output {text!r}", f"use {SINKS}")
     return WavSink(text, rate)
+
+
+def check_sound(audio_in: str, audio_out: str) -> None:
+    """Raises LocalError where `open_source` or `open_sink` would; writes nothing, and leaves no device open."""
+    open_source(audio_in, 8000).close()
+    folder = Path(audio_out).absolute().parent
+    if audio_out in ("device", "null") or not audio_out.lower().endswith((".wav", ".wave")):
+        open_sink(audio_out, 8000).close()
+    elif not os.access(folder, os.W_OK):
+        reason = "not permitted" if folder.is_dir() else "there is no such folder"
+        raise LocalError(f"cannot write {audio_out} ({reason})", "give another file, or --audio-out null")
 
 
 def _wav(path: str, rate: int, loop: bool) -> Source:

@@ -1,5 +1,8 @@
 """The phone: everything below it, composed for one account on one device.
 
+- `phone`, `call_handle`: the library, `from segue import Phone`; `reasons` says why something did not work.
+- `voice_link`: from the library to the voice: `voice_process` in an interpreter of its own, by the frames of `wire`;
+  `program_sound` is what a program says, plays, records and hears.
 - `config`: what a phone is told. `event_lines`: what it tells, as JSON.
 - `user_agent`: transactions, flows, registration, calls and moves without sockets; `moves` carries out what the
   conductor decides.

@@ -55,6 +55,7 @@ class Engine:
             open_sink or self._configured_sink,
             self._host,
             first_port=config.local_port,
+            on_problem=self._tell_problem,
             trace=trace,
         )
         self.agent = UserAgent(
@@ -185,19 +186,42 @@ class Engine:
             if call is not None:
                 self._start_sound(call)
                 self._write_keys(call)
-        self._tell(describe(event, time.time()))
-        if isinstance(event, say.Ended) and event.call_id in self.agent.calls:
-            call = self.agent.calls[event.call_id]
-            self._tell_statistics(call)
-            self.voice.stop(call, now)
-            self.agent.forget(event.call_id)
+        ended = self.agent.calls.get(event.call_id) if isinstance(event, say.Ended) else None
+        if ended is not None:
+            self.voice.stop(ended, now)  # first: who hears of the end may read the recording
+        self._tell(self._described(event))
+        if ended is not None:
+            self._tell_statistics(ended)
+            self.agent.forget(ended.id)
+
+    def _described(self, event: say.CallEvent) -> dict[str, Any]:
+        line = describe(event, time.time())
+        if isinstance(event, say.RegistrationFailed) and event.status is None:
+            # Why there is no connection, and whether it is for the user to change.
+            error = self.signalling.problems.get(event.interface)
+            line["remedy"] = error.remedy if isinstance(error, LocalError) else ""
+            line["problem"] = getattr(error, "problem", "") or event.problem
+            line["local"] = isinstance(error, LocalError)
+        return line
 
     def _start_sound(self, call: Call) -> None:
         try:
             self.voice.start(call)
         except LocalError as error:
-            self._tell({"event": "problem", "time": time.time(), "call_id": call.id, "problem": str(error)})
+            self._tell_problem(call, error)
             self.agent.hang_up(call.id, self._loop.time())
+
+    def _tell_problem(self, call: Call, error: LocalError) -> None:
+        """Something of this call's does not work on this machine."""
+        self._tell(
+            {
+                "event": "problem",
+                "time": round(time.time(), 6),
+                "call_id": call.id,
+                "problem": error.problem,
+                "remedy": error.remedy,
+            }
+        )
 
     def _tell(self, line: dict[str, Any]) -> None:
         self._on_event(line)

@@ -66,6 +66,9 @@ class Signalling:
         self._resolvers: dict[str, Resolver] = {}
         self._tls: TlsClient | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self.problems: dict[
+            str, SegueError
+        ] = {}  # the latest that kept a flow from being opened, by interface
 
     def close(self) -> None:
         for task in self._tasks:
@@ -191,9 +194,14 @@ class Signalling:
                 connection = await connect_tcp(
                     server.address, origin.host, origin.interface, dscp=CLASS_SELECTOR_5
                 )
-        except (SegueError, OSError) as error:
+        except SegueError as error:
+            self.problems[origin.interface] = error
             self._failed(origin, None, str(error))
             return
+        except OSError as error:
+            self._failed(origin, None, str(error))
+            return
+        self.problems.pop(origin.interface, None)
         self._serial += 1
         flow = Flow(
             server.transport, connection.local, server.address, origin.interface, self._serial, server.name

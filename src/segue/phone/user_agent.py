@@ -325,11 +325,18 @@ class UserAgent:
             if event.flow is not None:
                 self._flow_gone(event.flow, now)
             elif event.retry_in is not None:
+                self._cannot_register(event)
                 self._give_up_wishes(event.problem, now)
         else:
             if isinstance(event, CloseWanted):
                 self._flow_gone(event.flow, now)
             self._flow_wishes.append(event)
+
+    def _cannot_register(self, down: FlowDown) -> None:
+        """No server was reached over this network."""
+        if self.registration is not None:
+            aor, interface = self.registration.identity.aor, down.origin.interface
+            self._events.append(say.RegistrationFailed(aor, interface, down.problem, retry_in=down.retry_in))
 
     def _flow_gone(self, flow: Flow, now: float) -> None:
         if self.registration is not None:

@@ -56,7 +56,7 @@ class _Speech:
 
 class Voice:
     """Implements `call.call_media.Ports`. `first_port`: where to look for free ports; 0: the kernel chooses.
-    `on_media` is told of a call when authentic media made a port the active one."""
+    `on_problem` is told when a call's sink can take no more; the call goes on."""
 
     def __init__(
         self,
@@ -65,8 +65,10 @@ class Voice:
         hosts: Callable[[int], tuple[str, str] | None],
         *,
         first_port: int = 0,
+        on_problem: Callable[[Call, LocalError], None] | None = None,
         trace: Trace = NO_TRACE,
     ) -> None:
+        self._on_problem = on_problem
         self._open_source = open_source
         self._open_sink = open_sink
         self._hosts = hosts
@@ -186,7 +188,14 @@ class Voice:
                 sockets[0].send(packet, path.remote)
         frame = session.play(now)
         if frame is not None and call.state is not CallState.ENDED:
+            self._play(speech, frame)
+
+    def _play(self, speech: _Speech, frame: Frame) -> None:
+        try:
             speech.sink.write(frame)
+        except LocalError as error:  # a full disk; it is said once, and what comes after is dropped
+            if self._on_problem is not None:
+                self._on_problem(speech.call, error)
 
     def _send_rtcp(self, call: Call, octets: bytes) -> None:
         agreement, path = call.media.agreement, call.media.paths.rtcp
