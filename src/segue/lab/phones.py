@@ -42,8 +42,8 @@ class Office:
         _write_secret(path, self._passwords[user] + "\n")
         return path
 
-    def start_server(self) -> subprocess.Popen[Any]:
-        """Returns when it listens."""
+    def start_server(self, *options: object) -> subprocess.Popen[Any]:
+        """Returns when it listens. `options`: more of `segue server`."""
         users = self._folder / "users"
         _write_secret(users, "".join(f"{u}:{p}\n" for u, p in self._passwords.items()))
         listens: list[str] = []
@@ -58,6 +58,7 @@ class Office:
             *listens,
             *("--cert", self._certificate.certificate_file, "--key", self._certificate.key_file),
             *("--db", self._folder / "server.db", "--users", users),
+            *options,
         )
         log = self._folder / "server.log"
         with open(log, "w") as file:

@@ -1,0 +1,174 @@
+"""A network with a server, a phone of ours that moves (mn) and another's phone (cn): where the interop tests call.
+
+with Bed(folder) as bed:
+    peer = bed.baresip()
+    ours = bed.phone()
+    bed.answering(ours); peer.call("sip:alice@example.org")
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from segue.emulator.links import preset
+from segue.lab.network import Network
+from segue.lab.options import RunOptions
+from segue.lab.peers.baresip import Baresip
+from segue.lab.peers.kamailio import Kamailio
+from segue.lab.peers.linphone import Linphone
+from segue.lab.peers.program import wait_until
+from segue.lab.phones import LabPhone, Office
+from segue.lab.topology import DOMAIN, OFFICE_TO_CAFE
+
+PORTS = {"tls": 5061, "tcp": 5060, "udp": 5060}
+FADING = (-60, -84, 4.0)  # dBm at first, dBm at last, dB a second
+
+Peer = Baresip | Linphone
+
+
+class Bed:
+    """`transport` and `family` hold for everybody; keys are agreed on over TLS only."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        transport: str = "tls",
+        family: int = 4,
+        server: str = "segue",
+        codec: str = "PCMA",
+    ) -> None:
+        self.folder = folder
+        self.transport = transport
+        self.family = family
+        self.codec = codec
+        self._server = server
+        self.options = RunOptions(signalling=transport, family=family, codec=codec)
+        self._ends = contextlib.ExitStack()
+
+    def __enter__(self) -> Bed:
+        try:
+            self._start()
+        except BaseException:
+            self._ends.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ends.close()
+
+    def _start(self) -> None:
+        self.network = self._ends.enter_context(Network(OFFICE_TO_CAFE, preset("clean"), 1, self.folder))
+        self.office = Office(self.network, self.folder / "office")
+        if self._server == "kamailio":
+            kamailio = Kamailio(self.network, self.office, self.folder / "kamailio")
+            self._ends.callback(kamailio.stop)
+            kamailio.start()
+        else:
+            policy = self.folder / "policy.toml"
+            policy.write_text('[policy]\ndigest = ["MD5"]\n')  # baresip 1.0.0 and sipp give up at others
+            self.office.start_server("--config", policy)
+        resolvers = self.folder / "resolvers"
+        resolvers.mkdir(exist_ok=True)
+        self.resolvers = str(resolvers)
+        self.network.start_attachment_agent("mn", families=str(self.family), resolvers=self.resolvers)
+        self.network.attach("mn", "wlan0", "office")
+
+    # --- phones
+
+    def password(self, user: str) -> str:
+        return self.office.password_file(user).read_text().strip()
+
+    @property
+    def proxy(self) -> str:
+        """`HOST:PORT` of the server for this transport."""
+        return f"{self.bracketed('proxy')}:{PORTS[self.transport]}"
+
+    def bracketed(self, host: str) -> str:
+        address = self.network.address(host, self.family)
+        return f"[{address}]" if self.family == 6 else str(address)
+
+    def _peer_options(self) -> dict[str, Any]:
+        return {
+            "aor": f"sip:bob@{DOMAIN}",
+            "password": self.password("bob"),
+            "proxy": self.proxy,
+            "transport": self.transport,
+            "keying": self.options.agreed_keying,
+            "ca": self.office.ca,
+            "codec": self.codec,
+        }
+
+    def peer(self, kind: str, **options: Any) -> Peer:
+        """A registered phone at cn whose user is bob."""
+        made: Peer
+        if kind == "baresip":
+            made = Baresip(self.network.hosts["cn"], self.folder / kind, **self._peer_options(), **options)
+        else:
+            made = Linphone(self.network.hosts["cn"], self.folder / kind, **self._peer_options(), **options)
+        self._ends.callback(made.stop)
+        made.start()
+        return made
+
+    def segue(self, *arguments: object, host: str = "mn") -> LabPhone:
+        """`segue call …` or `segue answer …`; alice at mn, bob at cn. Ends with the bed."""
+        phone = LabPhone(self.network, self.office, host, self.folder, self.options)
+        phone.start(*arguments, resolvers=self.resolvers if host == "mn" else "")
+        self._ends.callback(self.end, phone)
+        return phone
+
+    def answering(self, *arguments: object, host: str = "mn") -> LabPhone:
+        """`segue answer --once`, registered."""
+        phone = self.segue("answer", "--once", "--answer-after", 0.2, *arguments, host=host)
+        phone.wait_for("registered")
+        return phone
+
+    def end(self, phone: LabPhone) -> None:
+        """As if its user pressed Ctrl-C: it hangs up and goes."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(phone.pid, signal.SIGINT)
+        phone.finish(5)
+
+    # --- moves
+
+    def hard_move(self, ours: LabPhone) -> dict[str, Any]:
+        """The WLAN is gone, and 50 ms later the café's is there. What the phone said when it had moved."""
+        self.network.move("mn", "wlan0", "cafe")
+        return self._moved(ours)
+
+    def soft_move(self, ours: LabPhone) -> dict[str, Any]:
+        """3G comes up, the WLAN fades, and is gone two seconds after the move."""
+        self.network.attach("mn", "wwan0", "umts")
+        first, last, speed = FADING
+        begin = time.monotonic()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as radio:
+            while count_of(ours, "move_ended") == 0:
+                dbm = max(float(last), first - speed * (time.monotonic() - begin))
+                report = {"interface": "wlan0", "dbm": round(dbm, 1), "network": "office"}
+                radio.sendto(json.dumps(report).encode(), str(ours.radio))
+                if time.monotonic() - begin > 15:
+                    break
+                time.sleep(0.1)
+        ended = self._moved(ours)
+        time.sleep(2.0)
+        self.network.detach("mn", "wlan0")
+        return ended
+
+    def _moved(self, ours: LabPhone) -> dict[str, Any]:
+        wait_until(lambda: count_of(ours, "move_ended"), 10.0, "the end of the move", ours.events_file)
+        return [line for line in ours.lines() if line["event"] == "move_ended"][-1]
+
+
+def count_of(
+    phone: LabPhone, event: str, matches: Callable[[dict[str, Any]], bool] = lambda _line: True
+) -> int:
+    """Event lines of a kind so far."""
+    return sum(line["event"] == event and matches(line) for line in phone.lines())

@@ -1,0 +1,124 @@
+"""linphonec 5.1.65 as Debian has it, told what to do by lines on its terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from segue.lab.namespaces import Namespace
+from segue.lab.peers.program import Program, wait_until
+from segue.lab.peers.sound import write_coded
+
+_ENCRYPTION = {"sdes": "srtp", "none": "none"}
+_CODECS = ("opus/48000", "speex/16000", "speex/8000", "PCMU/8000", "PCMA/8000", "G722/8000", "GSM/8000")
+
+
+class Linphone:
+    """One phone. `proxy` is `HOST:PORT`, brackets around IPv6; `keying` is sdes or none."""
+
+    def __init__(
+        self,
+        host: Namespace,
+        folder: Path,
+        *,
+        aor: str,
+        password: str,
+        proxy: str,
+        transport: str = "tls",
+        keying: str = "sdes",
+        ca: str = "",
+        codec: str = "PCMA",
+        rate: int = 8000,
+    ) -> None:
+        self.program = Program(host, folder, "linphonec")
+        self.recording = folder / "heard.wav"
+        for place in (".local/share/linphone", ".config/linphone"):  # without them its core never starts
+            (folder / place).mkdir(parents=True, exist_ok=True)
+        write_coded(folder / "speech.wav", rate)
+        user, _, domain = aor.partition(":")[2].partition("@")
+        ports = {name: -1 if name == transport else 0 for name in ("udp", "tcp", "tls")}
+        sections: dict[str, dict[str, object]] = {
+            "sip": {
+                **{
+                    f"sip_{name}_port" if name == "udp" else f"sip_{name}_port": port
+                    for name, port in ports.items()
+                },
+                "default_proxy": 0,
+                "register_only_when_network_is_up": 0,
+                "media_encryption": _ENCRYPTION[keying],
+                "root_ca": ca,
+                "verify_server_certs": 1,
+                "verify_server_cn": 0,  # the certificate is the domain's, the route an address
+                "guess_hostname": 1,
+                "use_ipv6": int(proxy.startswith("[")),
+            },
+            "proxy_0": {
+                "reg_proxy": f"<sip:{proxy};transport={transport}>",
+                "reg_route": f"<sip:{proxy};transport={transport};lr>",
+                "reg_identity": f"<{aor}>",
+                "reg_expires": 600,
+                "reg_sendregister": 1,
+                "publish": 0,
+            },
+            "auth_info_0": {"username": user, "passwd": password, "realm": domain, "domain": domain},
+            "sound": {"playback_dev_id": "", "echocancellation": 0, "agc": 0},
+            "net": {"mtu": 1300, "firewall_policy": 0},
+            "misc": {"media_encryption_mandatory": int(keying != "none")},
+        }
+        for number, name in enumerate(_CODECS):
+            kind, clock = name.split("/")
+            sections[f"audio_codec_{number}"] = {
+                "mime": kind,
+                "rate": clock,
+                "channels": 1,
+                "enabled": int(kind.lower() == codec.lower()),
+            }
+        text = "".join(
+            f"[{section}]\n" + "".join(f"{name}={value}\n" for name, value in values.items()) + "\n"
+            for section, values in sections.items()
+        )
+        (folder / "linphonerc").write_text(text)
+        (folder / "linphonerc").chmod(0o600)
+
+    def start(self, timeout: float = 15.0) -> None:
+        """Returns when it has registered."""
+        folder = self.program.folder
+        self.program.launch(
+            ["linphonec", "-c", f"{folder}/linphonerc", "-a", "-d", "6", "-l", f"{folder}/debug.log"]
+        )
+        self.program.wait_printed("linphonec>", timeout)
+        self.program.type("soundcard use files")
+        self.program.type(f"play {folder}/speech.wav")
+        self.program.type(f"record {self.recording}")
+        self.program.wait_printed("successful", timeout)
+
+    def call(self, uri: str) -> None:
+        self.program.type(f"call {uri}")
+
+    def wait_up(self, timeout: float = 10.0) -> None:
+        wait_until(
+            lambda: "connected." in self.program.printed() or "answered" in self.program.printed(),
+            timeout,
+            "linphonec's call",
+            self.program.log,
+        )
+
+    def wait_closed(self, timeout: float = 10.0) -> None:
+        self.program.wait_printed("ended", timeout)
+
+    def hold(self) -> None:
+        self.program.type("pause")
+
+    def resume(self) -> None:
+        self.program.type("resume")
+
+    def digit(self, key: str) -> None:
+        self.program.type(key)
+
+    def hang_up(self) -> None:
+        self.program.type("terminate")
+
+    def stop(self) -> None:
+        if self.program.running:
+            self.program.type("quit")
+            wait_until(lambda: not self.program.running, 5, "linphonec's end") if False else None
+        self.program.stop()
