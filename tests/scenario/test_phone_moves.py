@@ -236,13 +236,7 @@ def test_thirty_moves_in_a_row_leave_nothing_behind(
 def test_ipv4_to_ipv6_and_back_in_one_call() -> None:
     for mover in (0, 1):
         s = street()
-        a, _b = s.phones
-        for number, phone in enumerate(s.phones, 1):
-            phone.join("wlan0", f"192.0.2.{number}", 100)
-        s.run(1)
-        a.agent.call("bob", s.now)
-        s.run(1)
-        s.answer()
+        s.meet()
         mn, cn = s.phones[mover], s.phones[1 - mover]
         before = keys(mn), keys(cn)
         cn.fact(AddressFact("wlan0", f"2001:db8::{2 - mover}", True))

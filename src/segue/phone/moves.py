@@ -14,6 +14,7 @@ from segue.mobility.plan import Step
 from segue.mobility.policy import Decision, Kind
 from segue.mobility.sip_strategy import CallState, plan
 from segue.protocols.sip.flow import Flow
+from segue.protocols.sip.session_states import SessionState
 
 if TYPE_CHECKING:
     from segue.phone.user_agent import UserAgent
@@ -60,7 +61,16 @@ class Moves:
                 self._tell(call, flow, now)
             elif call.session.flow != flow and call.session.flow.interface == flow.interface:
                 call.change_flow(flow, self._agent.contact(flow), now)
+        self._repeat_goodbyes(flow, now)
         self._finish(now)
+
+    def _repeat_goodbyes(self, flow: Flow, now: float) -> None:
+        """A call that was hung up while there was no way to say so ends at the peer too."""
+        flows = self._agent.flows
+        alive = [flows.flow(origin) for origin in flows.origins()]
+        for session in self._agent.sessions.all():
+            if session.state is SessionState.ENDED and session.flow not in alive:
+                session.change_flow(flow, self._agent.contact(flow), now)
 
     def ended(self, event: say.MoveEnded, now: float) -> None:
         """One call's move is over."""

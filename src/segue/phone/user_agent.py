@@ -229,7 +229,7 @@ class UserAgent:
             self.conductor.deadline(),
             self._moves.deadline(),
             registration,
-            None if wish is None else wish + REGISTER_FIRST,
+            None if wish is None else wish + (REGISTER_FIRST if self._flow_now() else DIAL_PATIENCE),
             *(call.deadline() for call in self.calls.values()),
         )
 
@@ -357,14 +357,14 @@ class UserAgent:
     # Dialling
 
     def _dial(self, now: float) -> bool:
-        origin = self._moves.origin
-        flow = self.flows.flow(origin) if origin else None
+        origin, flow = self._moves.origin, self._flow_now()
         if not self._wishes:
             return False
         if origin is None or flow is None:
             late = [wish for wish in self._wishes if wish.asked_at + DIAL_PATIENCE <= now]
             if late:
-                self._give_up_wishes("there is no network" if origin is None else "the server is silent", now)
+                problem = "the server is silent" if self.attachments() else "there is no network"
+                self._give_up_wishes(problem, now)
             return bool(late)
         ready = [wish for wish in self._wishes if self._may_dial(wish, origin, now)]
         for wish in ready:
@@ -377,6 +377,10 @@ class UserAgent:
             self.calls[call.id] = call
             self.sessions.add(call.session)
         return bool(ready)
+
+    def _flow_now(self) -> Flow | None:
+        """The flow that a new call takes."""
+        return self.flows.flow(self._moves.origin) if self._moves.origin else None
 
     def _may_dial(self, wish: _Wish, origin: Origin, now: float) -> bool:
         registered = self.registration is None or origin.interface in self._settled_registration

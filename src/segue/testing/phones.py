@@ -363,8 +363,11 @@ class Street:
         """Let time pass; stops early when `until` holds."""
         end = self.now + seconds
         self.drain()
+        idle = 0
         while self.now < end and not (until and until()):
-            self.now = min(end, max(self.now, self._deadline(end)))
+            before, self.now = self.now, min(end, max(self.now, self._deadline(end)))
+            idle = idle + 1 if self.now == before else 0
+            assert idle < 1000, f"time stands still: {[p.agent.deadline() for p in self.phones]}"
             self._due()
             self.drain()
 

@@ -10,6 +10,7 @@ from segue.protocols.sip.offer_answer import Exchange, Step
 from segue.protocols.sip.session_core import Alarm, Leg, Outgoing, Purpose, exceeds_datagram
 from segue.protocols.sip.session_states import SessionState
 from segue.protocols.sip.transaction_events import RequestReceived
+from segue.protocols.sip.transaction_states import State
 
 CHANGES = frozenset({Purpose.REINVITE, Purpose.UPDATE})
 
@@ -122,6 +123,10 @@ class MoveSide(OfferSide):
             self.layer.move(server.transaction, self.flow)
             server.refresh_contact(self.contact)
             server.repeat(now)
+        refused = self._call_server
+        if refused is not None and refused.transaction.state is State.COMPLETED:
+            self.layer.move(refused.transaction, self.flow)  # nobody has acknowledged our refusal
+            self.layer.repeat(refused.transaction)
         for transaction in self._open.values():
             self.layer.move(transaction, self.flow)
         owed = self.leg.owed if self.leg is not None else None
