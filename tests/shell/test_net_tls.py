@@ -142,7 +142,7 @@ async def test_server_wants_a_certificate(
     tls_client = TlsClient(TlsOptions(ca.file))
     tls_client._context.maximum_version = version
     client = Client()
-    remedy = "example.com wants a certificate of ours: give one with --tls-certificate and --tls-key"
+    remedy = "example.com wants a certificate of ours: give one with --cert and --key"
     if version is ssl.TLSVersion.TLSv1_3:
         await client.open(tls_client, server.at)
         assert await asyncio.wait_for(client.ended.get(), 5) == remedy
@@ -161,7 +161,7 @@ async def test_untrusted_authority(ca: Authority, example: Certificate, tmp_path
         await shout(stranger, server.at)
     assert str(caught.value) == (
         "the certificate of example.com is signed by an authority that is not trusted here: "
-        "give the authority's certificate with --ca-file"
+        "give the authority's certificate with --ca"
     )
     server.listener.close()
 

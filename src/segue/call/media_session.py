@@ -226,6 +226,11 @@ class MediaSession:
         return digits
 
     @property
+    def digits_wait(self) -> bool:
+        """The peer pressed keys that nobody has asked for yet."""
+        return bool(self._digits)
+
+    @property
     def peer_left(self) -> bool:
         """The peer's RTCP said BYE."""
         return self._left

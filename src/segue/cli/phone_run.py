@@ -9,9 +9,14 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from segue.base.errors import LocalError, SegueError
 from segue.base.trace import MemoryTrace
+from segue.call.events import Ended
+from segue.devices.open import check_sound
 from segue.net.packet_clock import become_realtime
 from segue.phone.engine import Engine
+from segue.phone.event_lines import read_event
+from segue.phone.reasons import why_ended, why_not_registered
 
 if TYPE_CHECKING:
     from segue.phone.config import PhoneConfig
@@ -19,7 +24,6 @@ if TYPE_CHECKING:
 Line = dict[str, Any]
 _SHOWN = {
     "registered": "registered as {aor} over {interface}",
-    "registration_failed": "not registered over {interface}: {problem}",
     "incoming_call": "{caller} calls",
     "dialling": "calling {callee}",
     "ringing": "ringing",
@@ -28,12 +32,12 @@ _SHOWN = {
     "peer_moved": "the other end moved to {address}",
     "hold_changed": "held by: {held_by}",
     "digit": "key {digit}",
-    "problem": "{problem}",
 }
 
 
 class UnattendedPhone:
-    """A phone that follows a script of times. `run` returns the exit status: 0 when a call was up, 1 when not."""
+    """A phone that follows a script of times. `run` returns the exit status: 0 when the call was up (or there was
+    none to be made), 1 when not. Raises LocalError for what the user must change."""
 
     def __init__(
         self,
@@ -58,10 +62,14 @@ class UnattendedPhone:
         self._events = events
         self._say = say or (lambda text: print(text, file=sys.stderr, flush=True))
         self._was_up = False
+        self._up: set[str] = set()
+        self._problem: SegueError | None = None  # why there was no call
+        self._unregistered: SegueError | None = None  # why there is no registration
         self._done = asyncio.Event()
         self._trace = MemoryTrace(200)
 
     async def run(self) -> int:
+        check_sound(self._config.sound.audio_in, self._config.sound.audio_out)
         become_realtime()
         loop = asyncio.get_running_loop()
         self._loop = loop
@@ -76,7 +84,11 @@ class UnattendedPhone:
         if self._events:
             drops = {f"{room}: {reason}": count for (room, reason), count in self._trace.drops.items()}
             self._print({"event": "drops", **drops})
-        return 0 if self._was_up or not self._target else 1
+        if isinstance(self._problem, LocalError):
+            raise self._problem
+        if self._problem is not None:
+            self._say(f"segue: {self._problem}")
+        return 0 if self._problem is None and (self._was_up or not self._target) else 1
 
     def _take(self, line: Line) -> None:
         if self._events:
@@ -95,7 +107,7 @@ class UnattendedPhone:
         if line["event"] == "up":
             protection = f"{line['codec']}, {line['suite'] or 'NOT ENCRYPTED'}"
             self._say(f"up with {line['peer']} ({protection}; {line['verification']['assurance']})")
-        elif line["event"] == "ended":
+        elif line["event"] == "ended" and line["call_id"] in self._up:
             self._say(f"ended by {line['by']}: {line['reason'] or 'done'}")
         elif shown is not None:
             self._say(shown.format(**line))
@@ -108,6 +120,7 @@ class UnattendedPhone:
 
     def _on_up(self, line: Line) -> None:
         self._was_up = True
+        self._up.add(line["call_id"])
         call_id = line["call_id"]
         if self._duration is not None:
             self._later(self._duration, self._engine.hang_up, call_id)
@@ -115,7 +128,33 @@ class UnattendedPhone:
             self._later(self._hold_at, self._engine.hold, call_id)
             self._later(self._hold_at + self._resume_after, self._engine.resume, call_id)
 
-    def _on_ended(self, _line: Line) -> None:
+    def _on_registered(self, _line: Line) -> None:
+        self._unregistered = None
+
+    def _on_registration_failed(self, line: Line) -> None:
+        """A phone that goes on trying says so; what only the user can put right ends it, but no call."""
+        problem = self._unregistered = why_not_registered(line)
+        if (line.get("local") or line["retry_in"] is None) and not self._engine.agent.live_calls():
+            self._problem = problem
+            self._done.set()
+        elif not self._target and not self._events:
+            self._say(f"segue: {problem}; the next try is in {line['retry_in']:.0f} s")
+
+    def _on_problem(self, line: Line) -> None:
+        problem = LocalError(line["problem"], line["remedy"])
+        if self._target or self._once:
+            self._problem = problem
+        elif not self._events:
+            self._say(f"segue: {problem}")
+
+    def _on_ended(self, line: Line) -> None:
+        was_up = line["call_id"] in self._up
+        self._up.discard(line["call_id"])
+        if self._target and not was_up and self._problem is None:
+            event = read_event(line)
+            assert isinstance(event, Ended)
+            unreachable = self._unregistered if not event.call_id and event.by == "network" else None
+            self._problem = unreachable or why_ended(event)
         if self._target or self._once:
             self._loop.call_later(0.1, self._done.set)  # the farewell is still on its way
 

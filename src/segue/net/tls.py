@@ -296,7 +296,7 @@ def listen_tls(
 ) -> Listener:
     """As `listen_tcp`; `on_connection` gets those whose handshake is done. Raises LocalError."""
     if not options.certificate_file:
-        raise LocalError("a TLS server needs a certificate", "give one with --tls-certificate and --tls-key")
+        raise LocalError("a TLS server needs a certificate", "give one with --cert and --key")
     context = tls_context(ssl.PROTOCOL_TLS_SERVER, options)
     context.verify_mode = {
         "none": ssl.CERT_NONE,

@@ -95,20 +95,18 @@ def refusal(error: ssl.SSLError, who: str) -> SegueError:
         if error.verify_code in _UNTRUSTED:
             return LocalError(
                 f"the certificate of {who} is signed by an authority that is not trusted here",
-                "give the authority's certificate with --ca-file",
+                "give the authority's certificate with --ca",
             )
         problem = _VERIFY_PROBLEMS.get(error.verify_code, f"is refused: {error.verify_message}")
         return RemoteError(f"the certificate of {who} {problem}")
     reason = error.reason or ""
     if "CERTIFICATE_REQUIRED" in reason or "PEER_DID_NOT_RETURN_A_CERTIFICATE" in reason:
         if "ALERT" in reason:
-            return LocalError(
-                f"{who} wants a certificate of ours", "give one with --tls-certificate and --tls-key"
-            )
+            return LocalError(f"{who} wants a certificate of ours", "give one with --cert and --key")
         return RemoteError(f"{who} gave no certificate")
     for alert, words in _OUR_CERTIFICATE.items():
         if "ALERT" in reason and reason.endswith(alert):
-            return LocalError(f"{who} {words}", "give another with --tls-certificate and --tls-key")
+            return LocalError(f"{who} {words}", "give another with --cert and --key")
     if "UNEXPECTED_EOF" in reason:
         return RemoteError(f"{who} broke the connection off")
     if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNSUPPORTED_PROTOCOL", "NO_PROTOCOLS_AVAILABLE"):

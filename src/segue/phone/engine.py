@@ -56,6 +56,7 @@ class Engine:
             self._host,
             first_port=config.local_port,
             on_problem=self._tell_problem,
+            on_digits=self._take_digits,
             trace=trace,
         )
         self.agent = UserAgent(
@@ -242,6 +243,10 @@ class Engine:
 
     def _watch(self, direction: str, flow: Flow, message: Request | Response) -> None:
         self._tell(describe_message(direction, flow, message, time.time()))
+
+    def _take_digits(self) -> None:
+        self.agent.settle(self._loop.time())
+        self.settle()
 
     # Networks
 

@@ -80,9 +80,18 @@ class Moves:
             self._finish(now)
         else:
             self._decision = None
-            self._agent.conductor.move_failed(now)
             active = self._agent.conductor.active
             self.origin = _origin(active) if active else self.origin
+            self._return(event.call_id, now)
+            self._agent.conductor.move_failed(now)
+
+    def _return(self, call_id: str, now: float) -> None:
+        """Signalling of the call goes where it went before its move, and a peer that has heard of the move and
+        could not say so hears the old address again."""
+        call = self._agent.calls.get(call_id)
+        flow = self._agent.flows.flow(self.origin) if self.origin else None
+        if call is not None and flow is not None and call.session.flow != flow:
+            call.come_back(flow, self._agent.contact(flow), now)
 
     def deadline(self) -> float | None:
         waits = self._decision is not None and self._decision.kind is Kind.SOFT

@@ -33,7 +33,7 @@ def why_not_registered(line: dict[str, Any]) -> SegueError:
     status, problem, remedy = line.get("status"), str(line["problem"]), str(line.get("remedy", ""))
     if line.get("local"):
         return LocalError(problem, remedy)
-    return RemoteError(_with_remedy(f"not registered: {problem}", status or 503), status or 503)
+    return RemoteError(_with_remedy(problem, status or 503), status or 503)
 
 
 def _with_remedy(problem: str, status: int) -> str:

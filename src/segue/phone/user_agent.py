@@ -83,7 +83,7 @@ class UserAgent:
         )
         self.registration = Registration(identity, entropy, self.digest.answer) if account.register else None
         only = frozenset(config.networks.interfaces)
-        observation = Observation(frozenset({"lo"}) - only, only, config.networks.family)
+        observation = Observation(frozenset({"lo"}) - only, only, _family(config))
         self.conductor = Conductor(observation, Policy(config.networks.preferences), trace)
         self.setup = CallSetup(
             layer=self.layer,
@@ -412,6 +412,18 @@ class UserAgent:
 
     def attachments(self) -> list[Attachment]:
         return self.conductor.observation.usable()
+
+
+def _family(config: PhoneConfig) -> int | None:
+    """4 or 6 when only that makes sense: as configured, else that of a server given by its address."""
+    if config.networks.family is not None:
+        return config.networks.family
+    text = config.account.registrar or config.account.domain
+    host = text.removeprefix("sips:").removeprefix("sip:").rpartition("@")[2].partition(";")[0]
+    if host.startswith("["):
+        return 6
+    numbers = host.partition(":")[0].split(".")
+    return 4 if len(numbers) == 4 and all(number.isdigit() for number in numbers) else None
 
 
 def full_address(text: str, domain: str) -> str:

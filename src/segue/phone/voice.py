@@ -56,7 +56,8 @@ class _Speech:
 
 class Voice:
     """Implements `call.call_media.Ports`. `first_port`: where to look for free ports; 0: the kernel chooses.
-    `on_problem` is told when a call's sink can take no more; the call goes on."""
+    `on_problem` is told when a call's sink can take no more; the call goes on.
+    `on_digits` when a peer has pressed keys."""
 
     def __init__(
         self,
@@ -66,9 +67,11 @@ class Voice:
         *,
         first_port: int = 0,
         on_problem: Callable[[Call, LocalError], None] | None = None,
+        on_digits: Callable[[], None] | None = None,
         trace: Trace = NO_TRACE,
     ) -> None:
         self._on_problem = on_problem
+        self._on_digits = on_digits
         self._open_source = open_source
         self._open_sink = open_sink
         self._hosts = hosts
@@ -168,8 +171,12 @@ class Voice:
         call = self._owners.get(port)
         if call is None:
             self._trace.drop("voice", "no call at this port", source=source)
-        elif call.media.session.receive(octets, now):
+            return
+        session = call.media.session
+        if session.receive(octets, now):
             call.media.paths.received(port, now)
+            if session.digits_wait and self._on_digits is not None:
+                self._on_digits()
 
     def _tick(self, expirations: int) -> None:
         now = self._loop.time()
