@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from segue.cli.phone_options import read_config
 from segue.testing.certificates import make_ca, make_certificate
 
@@ -43,13 +45,13 @@ async def problem(status: int, *words: str) -> str:
     return lines[0]
 
 
-async def test_a_wrong_password(office, tmp_path):
+@pytest.mark.parametrize("command", [("call", "bob"), ("answer",)], ids=["call", "answer"])
+async def test_a_wrong_password(office, tmp_path, command):
     secret = tmp_path / "wrong"
     secret.touch(mode=0o600)
     secret.write_text("guess")
-    flags = office.flags("alice", **{"password-file": str(secret)})
-    assert "the password is wrong, or the user unknown" in await problem(1, "call", "bob", *flags)
-    assert "the password is wrong, or the user unknown" in await problem(1, "answer", *flags)
+    said = await problem(1, *command, *office.flags("alice", **{"password-file": str(secret)}))
+    assert "the password is wrong, or the user unknown" in said and "check user and password" in said
 
 
 async def test_an_authority_that_is_not_trusted(office, tmp_path):

@@ -33,6 +33,8 @@ def why_not_registered(line: dict[str, Any]) -> SegueError:
     status, problem, remedy = line.get("status"), str(line["problem"]), str(line.get("remedy", ""))
     if line.get("local"):
         return LocalError(problem, remedy)
+    if status in (401, 407):
+        problem = "the password is wrong, or the user unknown"
     return RemoteError(_with_remedy(problem, status or 503), status or 503)
 
 
