@@ -231,6 +231,14 @@ class Call:
             self.media.stay_on(self.move.came_from)
             self._end_move(False, now, problem)
 
+    def come_back(self, flow: Flow, contact: str, now: float) -> None:
+        """After `stay`: signalling too is where it was. An offer that went another way is replaced by one that
+        names the old address."""
+        if self.media.offer_is_open:
+            self.session.move(flow, contact, self.media.offer(now), now)
+        else:
+            self.session.change_flow(flow, contact, now, old_flow_works=True)
+
     @property
     def awaits_telling(self) -> bool:
         """A move waits for a signalling flow on the new network."""

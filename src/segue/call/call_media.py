@@ -66,6 +66,11 @@ class CallMedia:
         return self._negotiation.agreement
 
     @property
+    def offer_is_open(self) -> bool:
+        """Our offer waits for its answer."""
+        return self._negotiation.offer_is_open
+
+    @property
     def suite(self) -> str:
         """Empty in the clear."""
         return self.session.keys.suite.value if self.session.keys else ""

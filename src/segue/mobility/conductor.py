@@ -75,11 +75,13 @@ class Conductor:
         if self._under_way is not None:
             self.active = self._under_way.target
             self._under_way = None
+            self.policy.ended(True, now)
         self.settle(now)
 
     def move_failed(self, now: float) -> None:
         """The move under way did not work; what was active stays so (decision 6)."""
         self._under_way = None
+        self.policy.ended(False, now)
         self.settle(now)
 
     def deadline(self) -> float | None:

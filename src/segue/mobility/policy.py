@@ -8,6 +8,9 @@ from enum import Enum
 from segue.mobility.movement import Better, Lost, Movement, Steady, Thresholds, Weak
 from segue.mobility.observation import Attachment
 
+PAUSE_FIRST = 5.0  # seconds without a chosen move after one that failed
+PAUSE_LIMIT = 60.0
+
 
 class Kind(Enum):
     """How a move is made (thesis section 2.3.2)."""
@@ -45,6 +48,7 @@ class Policy:
         self.preferences = preferences
         self._better: tuple[Attachment, float] | None = None  # what is better, and since when
         self._rest_until = 0.0
+        self._failures = 0
 
     def decide(self, movement: Movement, now: float) -> Decision | None:
         """The move that `movement` calls for now, or None."""
@@ -59,6 +63,14 @@ class Policy:
         if isinstance(movement, Weak):
             return self._choose(movement.others[0], f"signal {movement.signal_dbm:.0f} dBm", now)
         return self._consider(movement.candidate, now)
+
+    def ended(self, well: bool, now: float) -> None:
+        """A move is over. After one that failed no other is chosen for a while, longer each time: a network that
+        has a carrier and carries nothing must not be tried again and again."""
+        self._failures = 0 if well else self._failures + 1
+        if self._failures:
+            pause = min(PAUSE_LIMIT, PAUSE_FIRST * 2 ** (self._failures - 1))
+            self._rest_until = max(self._rest_until, now + pause)
 
     def deadline(self) -> float | None:
         """When a decision put off is due."""
