@@ -304,6 +304,9 @@ class UserAgent:
 
     def _take_invite(self, event: RequestReceived, now: float) -> None:
         flow = event.flow
+        if event.request.call_id in self.calls:
+            self._respond(event, 482, now)  # our own call that came back, or a stranger's with its Call-ID
+            return
         call = Call.incoming(self.setup, event, self.contact(flow), flow.interface, now)
         if call is not None:
             self.calls[call.id] = call

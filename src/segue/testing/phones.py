@@ -295,7 +295,7 @@ class Street:
     """Two phones and all between them; `run` lets time pass. `messages`: every SIP message that was sent.
 
     `dead`: networks, as (phone's name, interface), that have a carrier and carry nothing. `muted`: names of phones
-    whose media never arrives.
+    whose media never arrives. `alter` may change the SIP messages of a phone, whose name it is given.
     """
 
     def __init__(
@@ -318,6 +318,7 @@ class Street:
         self.messages: list[SentMessage] = []
         self.dead: set[tuple[str, str]] = set()
         self.muted: set[str] = set()
+        self.alter: Callable[[str, bytes], bytes] | None = None
         self._came_on: dict[tuple[str, bytes, bytes], Flow] = {}
         self._stream_end: dict[tuple[str, int], float] = {}
         self._dice = SeededEntropy(f"street/{seed}")
@@ -423,6 +424,8 @@ class Street:
             return
         if not octets.startswith(b"SIP/2.0"):
             self._came_on[phone.name, *_transaction(octets)] = flow
+        if self.alter is not None:
+            octets = self.alter(phone.name, octets)
         other = self.other(phone)
         if not flow.reliable:
             self.wire.send((phone.name, flow.interface), other.name, ("sip", octets), self.now)
