@@ -17,7 +17,7 @@ MOVERS = pytest.mark.parametrize("mover", [0, 1], ids=["caller moves", "callee m
 
 def street(*, knows: tuple[bool, bool] = (True, True), **options: Any) -> Street:
     """`knows`: which of the phones know `keep-keys`."""
-    media = [{} if known else {"extensions": ()} for known in knows]
+    media: list[dict[str, Any]] = [{} if known else {"extensions": ()} for known in knows]
     s = Street(
         phone_config("alice", sequence=65000, **media[0]),
         phone_config("bob", sequence=65000, **media[1]),
@@ -37,7 +37,7 @@ def local_key(phone: TestPhone) -> object:
     return keys[0] if keys else None
 
 
-def move(s: Street, phone: TestPhone, soft: bool, number: int = 1) -> None:
+def move(phone: TestPhone, soft: bool, number: int = 1) -> None:
     if not soft:
         for interface in {a.interface for a in phone.agent.attachments()}:
             phone.leave(interface)
@@ -58,7 +58,7 @@ def test_with_a_peer_that_does_not_keep_keys_the_mover_draws_a_new_one(
         before = local_key(mn), local_key(cn)
         drops = sum(cn.trace.drops.values()), sum(mn.trace.drops.values())
         began = s.now
-        move(s, mn, soft, turn + 1)
+        move(mn, soft, turn + 1)
         s.run(4)
         assert mn.said(say.MoveEnded)[-1].ok
         assert local_key(mn) != before[0], "RFC 4568 section 7.1.4"
@@ -80,7 +80,7 @@ def test_the_first_keys_are_the_last_when_both_keep_them(mover: int) -> None:
     s = street()
     before = [p.call.media.session.exchanged_keys for p in s.phones]
     for turn in range(4):
-        move(s, s.phones[mover], turn % 2 == 0, turn + 1)
+        move(s.phones[mover], turn % 2 == 0, turn + 1)
         s.run(4)
     assert [p.call.media.session.exchanged_keys for p in s.phones] == before
 
@@ -100,7 +100,7 @@ def test_a_reoffer_in_the_clear_is_refused_and_the_call_goes_on(mover: int) -> N
     s = street()
     mn, cn = s.phones[mover], s.phones[1 - mover]
     keys = cn.call.media.session.exchanged_keys
-    s.alter = lambda sender, octets: lowered(octets) if octets.startswith(b"INVITE") else octets
+    s.alter = lambda _sender, octets: lowered(octets) if octets.startswith(b"INVITE") else octets
     mn.agent.hold(mn.call.id, s.now)
     s.run(2)
     assert any(m.sender == cn.name and m.start.startswith("SIP/2.0 488") for m in s.messages)
@@ -123,7 +123,7 @@ def test_media_from_a_new_source_is_heard_before_signalling_and_redirects_nothin
     assert where is not None
     s.connect_time = 3.0  # signalling takes its time on the new network
     lost = s.now
-    move(s, mn, soft=False)
+    move(mn, soft=False)
     s.run(2)
     assert not cn.said(say.PeerMoved)
     assert cn.silence(lost, s.now) == 0, "played at once"
@@ -168,7 +168,7 @@ def test_forged_media_does_not_release_the_old_port_nor_feign_life() -> None:
     s = street()
     a, b = s.phones
     s.muted.add(b.name)
-    move(s, a, soft=False)
+    move(a, soft=False)
     s.run(5)
     new = a.call.media.paths.sending
     for _ in range(26 * 5):
