@@ -2,54 +2,157 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
 
-from segue.lab.namespaces import can_make_namespaces
-from segue.lab.peers.bed import Bed, count_of
-from segue.lab.peers.program import available
-from segue.lab.peers.sound import await_sound, heard
+from segue.lab.peers.bed import Bed, Peer, count_of
+from segue.lab.peers.sound import await_sound, blocks_heard_in, heard
+from segue.lab.phones import LabPhone
 
-pytestmark = [
-    pytest.mark.peers,
-    pytest.mark.skipif(not can_make_namespaces(), reason="needs root or a user namespace for the lab"),
-]
-PROGRAMS = {"baresip": "baresip", "linphone": "linphonec"}
+pytestmark = pytest.mark.peers
 PEERS = [
-    pytest.param(kind, marks=pytest.mark.skipif(not available(program), reason=f"there is no {program} here"))
-    for kind, program in PROGRAMS.items()
+    pytest.param("baresip", marks=pytest.mark.peers("baresip")),
+    pytest.param("linphone", marks=pytest.mark.peers("linphonec")),
 ]
 ALICE, BOB = "sip:alice@example.org", "sip:bob@example.org"
 ENOUGH = 25  # blocks of 40 ms: a second of speech
+LATE = 3  # blocks that may still come when somebody was held
 
 
+def called_by_us(bed: Bed, kind: str, *arguments: object) -> tuple[LabPhone, Peer]:
+    """A call that is up, and in which both are heard."""
+    peer = bed.peer(kind)
+    ours = bed.segue("call", BOB, *arguments)
+    return _talking(bed, ours, peer)
+
+
+def called_by_peer(bed: Bed, kind: str, *arguments: object) -> tuple[LabPhone, Peer]:
+    peer = bed.peer(kind)
+    ours = bed.answering(*arguments)
+    peer.call(ALICE)
+    return _talking(bed, ours, peer)
+
+
+CALLERS = [pytest.param(called_by_us, id="we-call"), pytest.param(called_by_peer, id="peer-calls")]
+
+
+def _talking(bed: Bed, ours: LabPhone, peer: Peer) -> tuple[LabPhone, Peer]:
+    up = ours.wait_for("up")
+    assert bool(up["suite"]) == (bed.transport == "tls")
+    peer.wait_up()
+    both_heard(ours, peer)
+    return ours, peer
+
+
+def both_heard(ours: LabPhone, peer: Peer) -> None:
+    await_sound(ours.recording)
+    await_sound(peer.recording)
+
+
+def we_hang_up(bed: Bed, ours: LabPhone, peer: Peer) -> None:
+    bed.end(ours)
+    peer.wait_closed()
+    assert count_of(ours, "problem") == 0
+
+
+def peer_hangs_up(ours: LabPhone, peer: Peer) -> None:
+    peer.hang_up()
+    assert ours.wait_for("ended")["by"] == "peer"
+    peer.wait_closed()
+    assert count_of(ours, "problem") == 0
+
+
+@pytest.mark.parametrize("call", CALLERS)
 @pytest.mark.parametrize("kind", PEERS)
-def test_segue_calls_and_hangs_up(kind: str, tmp_path: Path) -> None:
+def test_we_hang_up(kind, call, tmp_path: Path) -> None:
     with Bed(tmp_path) as bed:
-        peer = bed.peer(kind)
-        ours = bed.segue("call", BOB, "--duration", 4)
-        assert ours.wait_for("up")["suite"]
-        peer.wait_up()
-        assert ours.wait_for("ended")["by"] == "us"
-        peer.wait_closed()
-        ours.finish()
+        ours, peer = call(bed, kind)
+        we_hang_up(bed, ours, peer)
         peer.stop()
-        assert len(heard(ours.recording)) > ENOUGH
-        assert len(heard(peer.recording)) > ENOUGH
+        assert min(len(heard(ours.recording)), len(heard(peer.recording))) > ENOUGH
+
+
+@pytest.mark.parametrize("call", CALLERS)
+@pytest.mark.parametrize("kind", PEERS)
+def test_peer_holds_resumes_and_hangs_up(kind, call, tmp_path: Path) -> None:
+    with Bed(tmp_path) as bed:
+        ours, peer = call(bed, kind)
+        peer.hold()
+        assert "peer" in ours.wait_for("hold_changed")["held_by"]
+        assert blocks_heard_in(peer.recording, 1.0) <= LATE
+        assert blocks_heard_in(ours.recording, 1.0) <= LATE
+        peer.resume()
+        both_heard(ours, peer)
+        assert count_of(ours, "hold_changed") == 2
+        peer_hangs_up(ours, peer)
+
+
+@pytest.mark.parametrize("call", CALLERS)
+@pytest.mark.parametrize("kind", PEERS)
+def test_we_hold_and_resume(kind, call, tmp_path: Path) -> None:
+    with Bed(tmp_path) as bed:
+        ours, peer = call(bed, kind, "--hold-at", 4, "--hold-for", 3)
+        assert ours.wait_for("hold_changed")["held_by"]
+        assert blocks_heard_in(peer.recording, 1.0) <= LATE
+        both_heard(ours, peer)
+        assert count_of(ours, "hold_changed") == 2
+        peer_hangs_up(ours, peer)
+
+
+@pytest.mark.parametrize("call", CALLERS)
+@pytest.mark.parametrize("kind", PEERS)
+def test_hard_move(kind, call, tmp_path: Path) -> None:
+    with Bed(tmp_path) as bed:
+        ours, peer = call(bed, kind)
+        bed.hard_move(ours)
+        both_heard(ours, peer)
+        peer_hangs_up(ours, peer)
+
+
+@pytest.mark.parametrize("call", CALLERS)
+@pytest.mark.parametrize("kind", PEERS)
+def test_soft_move(kind, call, tmp_path: Path) -> None:
+    with Bed(tmp_path) as bed:
+        ours, peer = call(bed, kind)
+        assert bed.soft_move(ours)["kind"] == "soft"
+        both_heard(ours, peer)
+        we_hang_up(bed, ours, peer)
+
+
+@pytest.mark.parametrize("call", CALLERS)
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize("kind", PEERS)
+def test_in_the_clear(kind, transport, call, tmp_path: Path) -> None:
+    with Bed(tmp_path, transport=transport) as bed:
+        ours, peer = call(bed, kind)
+        bed.hard_move(ours)
+        both_heard(ours, peer)
+        peer_hangs_up(ours, peer)
 
 
 @pytest.mark.parametrize("kind", PEERS)
-def test_peer_calls_and_hangs_up(kind: str, tmp_path: Path) -> None:
+def test_over_ipv6(kind, tmp_path: Path) -> None:
+    with Bed(tmp_path, family=6) as bed:
+        ours, peer = called_by_peer(bed, kind)
+        bed.hard_move(ours)
+        both_heard(ours, peer)
+        we_hang_up(bed, ours, peer)
+
+
+@pytest.mark.parametrize("codec", ["opus", "G722", "PCMU"])
+@pytest.mark.parametrize("kind", PEERS)
+def test_codecs(kind, codec, tmp_path: Path) -> None:
+    with Bed(tmp_path, codec=codec) as bed:
+        ours, peer = called_by_us(bed, kind)
+        assert ours.wait_for("up")["codec"] == codec
+        peer_hangs_up(ours, peer)
+
+
+@pytest.mark.parametrize("kind", PEERS)
+def test_digits_of_the_peer(kind, tmp_path: Path) -> None:
     with Bed(tmp_path) as bed:
-        peer = bed.peer(kind)
-        ours = bed.answering()
-        peer.call(ALICE)
-        assert ours.wait_for("up")["suite"]
-        await_sound(ours.recording)
-        await_sound(peer.recording)
-        peer.hang_up()
-        assert ours.wait_for("ended")["by"] == "peer"
-        ours.finish()
-        assert count_of(ours, "problem") == 0
+        ours, peer = called_by_us(bed, kind)
+        peer.digit("5")
+        assert ours.wait_for("digit")["digit"] == "5"
+        we_hang_up(bed, ours, peer)

@@ -34,8 +34,8 @@ from segue.lab.attacker import (
 from segue.lab.attacks import LOG, read_log
 from segue.lab.capture import Captured, read_captures
 from segue.lab.forgeries import ATTACKER, TONE_HZ
-from segue.lab.measures import is_rtp
 from segue.lab.packets import UDP, Packet
+from segue.lab.wiretap import is_media
 from segue.media.coded_signal import analyse, repeated_ms
 from segue.protocols.sip.message import Response
 from segue.protocols.sip.parser import parse_message
@@ -165,7 +165,7 @@ def _judge_signalling(
 ) -> AttackResult:
     accepted, evidence = 0, []
     if kind in (BYE, CANCEL, REINVITE):
-        answered = answered_branches(seen) & {line["branch"] for line in tried}
+        answered = answered_requests(seen) & {(line["branch"], line["method"]) for line in tried}
         accepted = len(answered)
         evidence.append(f"{accepted} answered with 200")
     if kind == REPLAYED_SIP:
@@ -173,7 +173,7 @@ def _judge_signalling(
         evidence.append(f"{accepted} dialogs made by an INVITE that had one")
     if kind == REINVITE:
         redirected = sum(
-            is_rtp(packet.payload) and packet.destination in ATTACKER.values() and not captured.received
+            is_media(packet) and packet.destination in ATTACKER.values() and not captured.received
             for captured, packet in seen
         )
         accepted = max(accepted, int(redirected > 0))
@@ -192,7 +192,7 @@ def ended_early(seen: Pieces, tried: Iterable[dict[str, Any]], until: float | No
         return None
     last: dict[str, float] = {}
     for captured, packet in seen:
-        if not captured.received and is_rtp(packet.payload):
+        if not captured.received and is_media(packet):
             last[captured.place.split()[0]] = captured.time
     ends = [time for time in last.values() if time < until - EARLY]
     if not ends:
@@ -208,15 +208,15 @@ def ended_early(seen: Pieces, tried: Iterable[dict[str, Any]], until: float | No
     return chosen[-1] if chosen else None
 
 
-def answered_branches(seen: Pieces) -> set[str]:
-    """Branches of requests over UDP that a phone answered with 200."""
-    branches = set()
+def answered_requests(seen: Pieces) -> set[tuple[str, str]]:
+    """Branch and method of each request over UDP that a host answered with 200. A CANCEL has its INVITE's branch."""
+    answered = set()
     for captured, packet in seen:
         if not captured.received and packet.payload.startswith(b"SIP/2.0 200"):
             message = _response(packet.payload)
             if message is not None:
-                branches.add(message.via.branch or "")
-    return branches
+                answered.add((message.via.branch or "", message.cseq.method))
+    return answered
 
 
 def second_dialogs(seen: Pieces) -> int:

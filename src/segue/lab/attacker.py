@@ -27,6 +27,7 @@ from segue.lab.forgeries import (
     guessed_dialog,
 )
 from segue.lab.wiretap import Seen, Target, Wiretap
+from segue.protocols.sip.field_values import Via
 
 FORGED_MEDIA, REPLAYED_MEDIA, RTCP_BYE = "forged_media", "replayed_media", "forged_rtcp_bye"
 BYE, CANCEL, REINVITE, REPLAYED_SIP = "forged_bye", "forged_cancel", "forged_reinvite", "replayed_sip"
@@ -248,6 +249,7 @@ class Attacker:
         via, cseq, body = f"{_place(datagram)};branch={branch}", view.invite_cseq + self._cseq, b""
         if method == "CANCEL" and view.invite_via:
             via, cseq = view.invite_via, view.invite_cseq
+            branch = Via.parse(via).branch or ""
         elif method == "INVITE":
             self._versions += 1
             payload_type = target.rtp.payload_type if target.rtp else 8

@@ -25,8 +25,8 @@ from segue.lab.attack_verdict import AttackResult, read_recording
 from segue.lab.attacks import read_log
 from segue.lab.capture import Captured, read_captures
 from segue.lab.forgeries import codec_name
-from segue.lab.measures import is_rtp
 from segue.lab.packets import TCP, UDP, Packet
+from segue.lab.wiretap import is_media
 from segue.media.codecs import codec_for
 from segue.media.coded_signal import analyse
 from segue.media.level import level_dbov
@@ -113,7 +113,7 @@ def rtp_streams(
     found: dict[tuple[str, bool, int], dict[int, RtpPacket]] = {}
     highest: dict[tuple[str, bool, int], int] = {}
     for captured, packet in seen:
-        if packet.protocol != UDP or not is_rtp(packet.payload):
+        if not is_media(packet):
             continue
         try:
             rtp = parse_rtp(packet.payload)

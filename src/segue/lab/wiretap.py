@@ -61,6 +61,12 @@ def udp_of(frame: bytes, packet: Packet) -> Udp:
     )
 
 
+def is_media(packet: Packet) -> bool:
+    """RTP between ports that are nobody's: a query of the DNS may look like RTP too."""
+    ports = (packet.source_port, packet.destination_port)
+    return packet.protocol == UDP and min(ports) >= 1024 and is_rtp(packet.payload)
+
+
 class Wiretap:
     """`targets` by host."""
 
@@ -79,7 +85,7 @@ class Wiretap:
             if to_host and packet.source_port in SIP_PORTS:
                 target.signalling = Seen(now, far_end, frame, udp_of(frame, packet))
             return None
-        if is_rtp(packet.payload):
+        if is_media(packet):
             if to_host:
                 return self._take_media(target, Seen(now, far_end, frame, udp_of(frame, packet)))
         elif packet.payload[:1].isalpha():

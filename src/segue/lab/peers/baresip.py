@@ -18,8 +18,8 @@ from segue.lab.peers.program import Program, wait_until
 from segue.lab.peers.sound import write_coded
 
 CONTROL_PORT = 4444
-_MODULES = "g711.so g722.so opus.so srtp.so sndfile.so aufile.so aubridge.so".split()
-_APPLICATIONS = "menu.so ctrl_tcp.so".split()
+_MODULES = ["g711.so", "g722.so", "opus.so", "srtp.so", "sndfile.so", "aufile.so", "aubridge.so"]
+_APPLICATIONS = ["menu.so", "ctrl_tcp.so"]
 
 
 class Baresip:

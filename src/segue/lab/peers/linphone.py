@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
+from segue.base.errors import LocalError
 from segue.lab.namespaces import Namespace
 from segue.lab.peers.program import Program, wait_until
 from segue.lab.peers.sound import write_coded
 
 _ENCRYPTION = {"sdes": "srtp", "none": "none"}
-_CODECS = ("opus/48000", "speex/16000", "speex/8000", "PCMU/8000", "PCMA/8000", "G722/8000", "GSM/8000")
+_CODECS = ("opus/48000/2", "speex/16000", "speex/8000", "PCMU/8000", "PCMA/8000", "G722/8000", "GSM/8000")
 
 
 class Linphone:
@@ -31,6 +33,7 @@ class Linphone:
     ) -> None:
         self.program = Program(host, folder, "linphonec")
         self.recording = folder / "heard.wav"
+        self.debug_log = folder / "debug.log"
         for place in (".local/share/linphone", ".config/linphone"):  # without them its core never starts
             (folder / place).mkdir(parents=True, exist_ok=True)
         write_coded(folder / "speech.wav", rate)
@@ -38,10 +41,7 @@ class Linphone:
         ports = {name: -1 if name == transport else 0 for name in ("udp", "tcp", "tls")}
         sections: dict[str, dict[str, object]] = {
             "sip": {
-                **{
-                    f"sip_{name}_port" if name == "udp" else f"sip_{name}_port": port
-                    for name, port in ports.items()
-                },
+                **{f"sip_{name}_port": port for name, port in ports.items()},
                 "default_proxy": 0,
                 "register_only_when_network_is_up": 0,
                 "media_encryption": _ENCRYPTION[keying],
@@ -65,11 +65,11 @@ class Linphone:
             "misc": {"media_encryption_mandatory": int(keying != "none")},
         }
         for number, name in enumerate(_CODECS):
-            kind, clock = name.split("/")
+            kind, clock, channels = f"{name}/1".split("/")[:3]
             sections[f"audio_codec_{number}"] = {
                 "mime": kind,
                 "rate": clock,
-                "channels": 1,
+                "channels": channels,
                 "enabled": int(kind.lower() == codec.lower()),
             }
         text = "".join(
@@ -89,21 +89,22 @@ class Linphone:
         self.program.type("soundcard use files")
         self.program.type(f"play {folder}/speech.wav")
         self.program.type(f"record {self.recording}")
-        self.program.wait_printed("successful", timeout)
+        self._wait_logged("Register refresher [200]", timeout)
+
+    def _wait_logged(self, text: str, timeout: float) -> None:
+        log = self.debug_log
+        wait_until(
+            lambda: log.exists() and text in log.read_text(errors="replace"), timeout, f"{text!r}", log
+        )
 
     def call(self, uri: str) -> None:
         self.program.type(f"call {uri}")
 
     def wait_up(self, timeout: float = 10.0) -> None:
-        wait_until(
-            lambda: "connected." in self.program.printed() or "answered" in self.program.printed(),
-            timeout,
-            "linphonec's call",
-            self.program.log,
-        )
+        self._wait_logged("to LinphoneCallStreamsRunning", timeout)
 
     def wait_closed(self, timeout: float = 10.0) -> None:
-        self.program.wait_printed("ended", timeout)
+        self._wait_logged("to LinphoneCallReleased", timeout)
 
     def hold(self) -> None:
         self.program.type("pause")
@@ -119,6 +120,7 @@ class Linphone:
 
     def stop(self) -> None:
         if self.program.running:
-            self.program.type("quit")
-            wait_until(lambda: not self.program.running, 5, "linphonec's end") if False else None
+            self.program.type("quit")  # it unregisters, and closes its recording
+            with contextlib.suppress(LocalError):
+                wait_until(lambda: not self.program.running, 3, "linphonec's end")
         self.program.stop()

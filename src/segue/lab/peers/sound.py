@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 import wave
 from pathlib import Path
 
 import numpy as np
 
 from segue.base.coded_signal import BLOCK, coded_signal
+from segue.base.errors import LocalError
 from segue.base.frame import Samples
-from segue.lab.peers.program import wait_until
 from segue.media.coded_signal import Heard, analyse
 
+UNFINISHED_RATE = 8000  # Hz: what a recording without a header yet is taken for
+PATIENCE = 0.25  # seconds between two looks at a recording
 LONGEST = 90.0  # seconds; the numbers of the coded signal repeat after 96
 
 
@@ -26,7 +29,9 @@ def recording(path: Path) -> tuple[Samples, int]:
     """Samples of the first channel and their rate; also of a file that is still being written, whose header
     says nothing yet of its length."""
     octets = path.read_bytes()
-    at, rate, channels = 12, 8000, 1
+    at, rate, channels = 12, UNFINISHED_RATE, 1
+    if octets[:4] != b"RIFF":  # linphonec writes the header last
+        return np.frombuffer(octets[44 : len(octets) // 2 * 2], np.int16), rate
     while octets[at : at + 4] not in (b"data", b""):
         if octets[at : at + 4] == b"fmt ":
             channels = int.from_bytes(octets[at + 10 : at + 12], "little")
@@ -49,6 +54,16 @@ def newest(path: Path) -> int:
 
 def await_sound(path: Path, seconds: float = 1.0, timeout: float = 10.0) -> None:
     """Until that much was heard beyond what the recording contains now. LocalError when it does not come."""
+    wanted = len(heard(path)) + round(seconds / BLOCK)
+    end = time.monotonic() + timeout
+    while (blocks := len(heard(path))) < wanted:
+        if time.monotonic() > end:
+            raise LocalError(f"{wanted - blocks} blocks are not heard in {path.name}", f"see {path}")
+        time.sleep(PATIENCE)
+
+
+def blocks_heard_in(path: Path, seconds: float) -> int:
+    """How many blocks come within the next `seconds`."""
     before = len(heard(path))
-    blocks = round(seconds / BLOCK)
-    wait_until(lambda: len(heard(path)) >= before + blocks, timeout, f"the coded signal in {path.name}", path)
+    time.sleep(seconds)
+    return len(heard(path)) - before

@@ -1,0 +1,120 @@
+"""Which parts of recorded speech a listener's recording contains, and in which order.
+
+The coded signal says of each 40 ms which it is; a human voice does not, so that each window of the recording is
+looked for in what was spoken, by correlation, near where it should be. For links that are clean enough: what
+concealment made up correlates with nothing.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.base.frame import Samples
+from segue.devices.open import open_source
+
+WINDOW, HOP = 0.08, 0.04  # seconds
+ALIKE = 0.6  # normalised correlation from which a window counts as found
+LOUD = 0.01  # root mean square, of full scale, below which a window says nothing
+NEAR = 3.0  # seconds around the expected place that are searched
+BACK = 0.1  # seconds by which a place must lie behind an earlier one to be a repetition
+
+Signal = NDArray[np.float32]
+
+
+class Place(NamedTuple):
+    """A window of the recording, and where in the talker's speech it is from; seconds. `spoken` counts on when the
+    speech begins anew."""
+
+    heard_at: float
+    spoken: float
+
+
+def spoken_signal(text: str, rate: int) -> Samples:
+    """What a phone with `--audio-in text` says, once."""
+    source = open_source(f"{text}:once" if text == "speech" else text, rate)
+    frames: list[Samples] = []
+    while not source.finished and len(frames) < 50 * 600:
+        frames.append(source.read().samples)
+    source.close()
+    return np.concatenate(frames) if frames else np.zeros(0, np.int16)
+
+
+def places(recording: Samples, spoken: Samples, rate: int) -> list[Place]:
+    """Every window of the recording that was found, in the order of the recording."""
+    heard, said = _scaled(recording), _scaled(spoken)
+    width, hop = int(WINDOW * rate), int(HOP * rate)
+    found: list[Place] = []
+    for start in range(0, len(heard) - width, hop):
+        window = heard[start : start + width]
+        if np.sqrt(np.mean(window**2)) < LOUD:
+            continue
+        at = start / rate
+        expected = found[-1].spoken + at - found[-1].heard_at if found else None
+        place = _search(window, said, rate, expected)
+        if place is not None:
+            found.append(Place(at, place))
+    return found
+
+
+def unheard(found: list[Place], spoken: Samples, rate: int) -> list[tuple[float, float]]:
+    """Stretches of the speech that were loud and not heard: when (in the recording) and how long; seconds."""
+    if not found:
+        return []
+    said = _scaled(spoken)
+    length = len(said) / rate
+    blocks = np.zeros(int((found[-1].spoken + WINDOW) / HOP) + 1, dtype=bool)
+    for place in found:
+        first = round(place.spoken / HOP)
+        blocks[first : first + round(WINDOW / HOP)] = True
+    offset = np.median([place.heard_at - place.spoken for place in found])
+    missing = []
+    for block in range(round(found[0].spoken / HOP), round(found[-1].spoken / HOP)):
+        begin = int((block * HOP % length) * rate)
+        piece = said[begin : begin + int(HOP * rate)]
+        if not blocks[block] and len(piece) and np.sqrt(np.mean(piece**2)) > 3 * LOUD:
+            missing.append((block * HOP + float(offset), HOP))
+    return missing
+
+
+def repeated(found: list[Place]) -> int:
+    """Windows that are from before what had been heard already."""
+    newest, count = float("-inf"), 0
+    for place in found:
+        count += place.spoken < newest - BACK
+        newest = max(newest, place.spoken)
+    return count
+
+
+def _scaled(samples: Samples) -> Signal:
+    return np.asarray(samples, dtype=np.float32) / np.float32(32768)
+
+
+def _search(window: Signal, said: Signal, rate: int, expected: float | None) -> float | None:
+    """Where in the speech, counted on over its repetitions, this window is from."""
+    length = len(said)
+    if expected is None:
+        place, likeness = _best(window, said)
+        return place / rate if likeness >= ALIKE else None
+    middle = round(expected * rate)
+    reach = round(NEAR * rate)
+    region = said[np.arange(middle - reach, middle + reach) % length]
+    place, likeness = _best(window, region)
+    return (middle - reach + place) / rate if likeness >= ALIKE else None
+
+
+def _best(window: Signal, region: Signal) -> tuple[int, float]:
+    """The place with the highest normalised correlation."""
+    size = 1 << (len(region) + len(window) - 1).bit_length()
+    product = np.fft.rfft(region, size) * np.conj(np.fft.rfft(window, size))
+    correlation = np.fft.irfft(product, size)[: len(region) - len(window)]
+    energy = np.concatenate(([0.0], np.cumsum(region.astype(np.float64) ** 2)))
+    local: NDArray[np.float64] = (
+        energy[len(window) : len(window) + len(correlation)] - energy[: len(correlation)]
+    )
+    scale = np.sqrt(np.maximum(local, 1e-6) * float(np.sum(window**2)))
+    normal: NDArray[np.float64] = correlation / scale
+    place = int(np.argmax(normal))
+    return place, float(normal[place])

@@ -1,0 +1,248 @@
+"""The packet path of one call: two of them, back to back, with agreements made by the real negotiation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from segue.base.address import Address
+from segue.base.errors import RemoteError
+from segue.base.frame import Frame
+from segue.base.keying import MasterKey, SrtpKeys, Suite
+from segue.base.secret import Secret
+from segue.base.trace import MemoryTrace
+from segue.call.agreement import LocalMedia
+from segue.call.config import MediaConfig
+from segue.call.media_session import OLD_KEYS_LIVE, MediaIdentity, MediaSession
+from segue.call.negotiation import Negotiation
+from segue.protocols.rtp.packet import parse_rtp
+from segue.testing.entropy import SeededEntropy
+
+STEP = 0.02
+SUITE = Suite.AEAD_AES_128_GCM
+ONE, TWO, THREE = (
+    MasterKey(Secret(bytes([number]) * 16), Secret(bytes([number]) * 12)) for number in (1, 2, 3)
+)
+
+
+class Pair:
+    """Two ends that have agreed; `talk` carries sound from the first to the second."""
+
+    def __init__(self, codec: str = "PCMA", sequence: int | None = None, **config: Any) -> None:
+        self.now = 0.0
+        self.traces = MemoryTrace(), MemoryTrace()
+        self.negotiations = [
+            Negotiation(MediaConfig(codecs=(codec,), keying="none", **config), None, SeededEntropy(f"n{end}"))
+            for end in (0, 1)
+        ]
+        self.ends = [
+            MediaSession(
+                MediaIdentity.draw(SeededEntropy(f"m{end}"), sequence),
+                SeededEntropy(f"s{end}"),
+                0.0,
+                trace=self.traces[end],
+            )
+            for end in (0, 1)
+        ]
+        self.phase = 0
+        self.agree()
+
+    def agree(self) -> None:
+        first, second = self.negotiations
+        offer = first.make_offer(LocalMedia(Address("192.0.2.1", 4000)), self.now)
+        answer = second.receive_offer(offer, LocalMedia(Address("192.0.2.2", 4000)), self.now)
+        self.ends[0].use(first.receive_answer(answer, self.now), self.now)
+        assert second.agreement is not None
+        self.ends[1].use(second.agreement, self.now)
+
+    def encrypt(self, first: MasterKey = ONE, second: MasterKey = TWO) -> None:
+        self.ends[0].install(SrtpKeys(SUITE, first, second), self.now)
+        self.ends[1].install(SrtpKeys(SUITE, second, first), self.now)
+
+    def packet(self, end: int = 0) -> bytes | None:
+        rate = self.ends[end].rate
+        times = (self.phase + np.arange(rate // 50)) / rate
+        self.phase += rate // 50
+        tone = (8000 * np.sin(2 * np.pi * 500 * times)).astype(np.int16)
+        return self.ends[end].send(Frame(tone, rate), self.now)
+
+    def talk(self, count: int, lost: frozenset[int] = frozenset()) -> list[float]:
+        """Levels that the second end played."""
+        levels = []
+        for number in range(count):
+            packet = self.packet()
+            if packet is not None and number not in lost:
+                self.ends[1].receive(packet, self.now)
+            frame = self.ends[1].play(self.now)
+            assert frame is not None and len(frame.samples) == self.ends[1].play_rate // 50
+            levels.append(float(np.sqrt(np.mean(frame.samples.astype(np.float64) ** 2))))
+            self.now += STEP
+        return levels
+
+
+@pytest.mark.parametrize("codec", ["PCMA", "PCMU", "G722", "opus"])
+@pytest.mark.parametrize("secure", [False, True])
+def test_what_one_says_the_other_hears(codec: str, secure: bool) -> None:
+    pair = Pair(codec)
+    if secure:
+        pair.encrypt()
+    levels = pair.talk(50)
+    assert np.mean(levels[20:]) == pytest.approx(5657, rel=0.15)
+    assert pair.ends[0].codec == codec
+
+
+def test_before_anything_is_agreed_nothing_is_sent_or_played() -> None:
+    session = MediaSession(MediaIdentity.draw(SeededEntropy(1)), SeededEntropy(2), 0.0)
+    assert session.send(Frame(np.zeros(160, np.int16), 8000), 0.0) is None
+    assert session.play(0.0) is None
+    assert session.receive(b"\x80\x00" + bytes(20), 0.0) is False
+    assert session.transmits() == []
+    with pytest.raises(RemoteError):
+        session.press("1")
+
+
+def test_a_sequence_wrap_is_not_heard_and_needs_no_new_key() -> None:
+    pair = Pair(sequence=65500)
+    pair.encrypt()
+    levels = pair.talk(100)
+    assert min(levels[10:]) > 5000
+    assert not pair.traces[1].drops
+
+
+def test_packets_of_sixty_milliseconds() -> None:
+    pair = Pair(packet_time=60)
+    sent = [pair.packet() for _ in range(9)]
+    assert [packet is not None for packet in sent] == [False, False, True] * 3
+    assert len(parse_rtp(sent[2] or b"").payload) == 480
+
+
+def test_a_pause_shows_in_time_but_not_in_numbers() -> None:
+    pair = Pair()
+    before = parse_rtp(pair.packet() or b"")
+    pair.negotiations[1].hold(inactive=True)
+    pair.agree()
+    assert all(pair.packet() is None for _ in range(10))
+    pair.negotiations[1].resume()
+    pair.agree()
+    after = parse_rtp(pair.packet() or b"")
+    assert after.sequence == (before.sequence + 1) % 65536
+    assert after.timestamp == (before.timestamp + 11 * 160) % (1 << 32)
+    assert after.marker
+
+
+def test_a_new_remote_key_is_accepted_beside_the_old_one_for_a_while() -> None:
+    pair = Pair()
+    pair.encrypt()
+    pair.talk(20)
+    old = [pair.packet() or b"" for _ in range(2)]
+    pair.ends[1].install(SrtpKeys(SUITE, TWO, THREE), pair.now)
+    assert pair.ends[1].receive(old[0], pair.now), "the first end has not changed yet"
+    pair.ends[0].install(SrtpKeys(SUITE, THREE, TWO), pair.now)
+    assert min(pair.talk(30)) > 5000
+    assert pair.ends[1].receive(old[1], pair.now), "late, of the old key"
+    assert pair.ends[1].deadline() is not None
+    pair.now += OLD_KEYS_LIVE
+    pair.ends[1].expire(pair.now)
+    forgotten = SrtpKeys(SUITE, ONE, TWO)
+    pair.ends[0].install(forgotten, pair.now)
+    assert not pair.ends[1].receive(pair.packet() or b"", pair.now)
+
+
+def test_keys_installed_twice_change_nothing() -> None:
+    pair = Pair(sequence=65530)
+    pair.encrypt()
+    pair.talk(20)
+    pair.encrypt()
+    assert min(pair.talk(20)) > 5000
+    assert not pair.traces[1].drops
+
+
+def test_in_the_clear_a_source_is_believed_after_two_packets() -> None:
+    pair = Pair()
+    assert not pair.ends[1].receive(pair.packet() or b"", 0.0)
+    assert pair.ends[1].receive(pair.packet() or b"", 0.02)
+
+
+def test_replays_and_forgeries_are_dropped_with_a_reason_and_are_no_sign_of_life() -> None:
+    pair = Pair()
+    pair.encrypt()
+    pair.talk(10)
+    heard_at = pair.ends[1].heard_at
+    packet = pair.packet() or b""
+    assert pair.ends[1].receive(packet, pair.now)
+    heard_at = pair.ends[1].heard_at
+    pair.now += 1
+    for octets in (packet, packet[:-1] + bytes([packet[-1] ^ 1]), packet[:11], b"", b"\x00" * 30):
+        assert not pair.ends[1].receive(octets, pair.now)
+    assert pair.ends[1].heard_at == heard_at
+    assert sum(pair.traces[1].drops.values()) == 5
+
+
+def test_sources_are_bounded() -> None:
+    pair = Pair()
+    real = pair.packet() or b""
+    for number in range(500):
+        pair.ends[1].receive(real[:8] + number.to_bytes(4, "big") + real[12:], 0.0)
+    pair.talk(5)
+    assert min(pair.talk(30)[10:]) > 5000
+    assert len(pair.ends[1]._sources) <= 4
+
+
+def test_reports_cross_and_tell_the_round_trip() -> None:
+    pair = Pair()
+    pair.encrypt()
+    for _ in range(1500):
+        pair.talk(1)
+        back = pair.packet(1)
+        pair.ends[0].receive(back or b"", pair.now)
+        for here, there in ((0, 1), (1, 0)):
+            due = pair.ends[here].deadline()
+            if due is not None and due <= pair.now:
+                pair.ends[here].expire(pair.now)
+            for octets in pair.ends[here].transmits():
+                assert pair.ends[there].receive(octets, pair.now) is False, "proves nothing about media"
+    assert pair.ends[0].round_trip is not None and pair.ends[0].round_trip < 0.05
+    for octets in pair.ends[0].bye(pair.now):
+        pair.ends[1].receive(octets, pair.now)
+    assert pair.ends[1].peer_left
+
+
+def test_digits_take_the_place_of_sound() -> None:
+    pair = Pair()
+    pair.encrypt()
+    pair.talk(10)
+    pair.ends[0].press("7*")
+    pair.talk(60)
+    assert pair.ends[1].digits() == "7*"
+    assert pair.ends[1].digits() == ""
+    assert min(pair.talk(20)[10:]) > 5000, "sound again"
+
+
+def test_digits_survive_loss() -> None:
+    pair = Pair()
+    pair.encrypt()
+    pair.talk(10)
+    pair.ends[0].press("12")
+    pair.talk(60, lost=frozenset(range(0, 60, 3)))
+    assert pair.ends[1].digits() == "12"
+
+
+def test_a_peer_without_telephone_events_takes_no_digits() -> None:
+    pair = Pair(telephone_events=False)
+    with pytest.raises(RemoteError):
+        pair.ends[0].press("1")
+
+
+def test_frames_of_another_rate_are_resampled() -> None:
+    pair = Pair("G722")
+    for _ in range(30):
+        tone = (8000 * np.sin(2 * np.pi * 500 * (pair.phase + np.arange(960)) / 48000)).astype(np.int16)
+        pair.phase += 960
+        packet = pair.ends[0].send(Frame(tone, 48000), pair.now)
+        assert packet is not None
+        pair.ends[1].receive(packet, pair.now)
+        frame = pair.ends[1].play(pair.now)
+        pair.now += STEP
+    assert frame is not None and np.std(frame.samples.astype(float)) > 4000

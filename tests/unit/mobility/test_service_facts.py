@@ -1,0 +1,76 @@
+"""What the kernel and the radio report, as facts; and a socket for the radio."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from segue.base.errors import LocalError
+from segue.mobility.observation import AddressFact, Fact, LinkFact, RouteFact, SignalFact
+from segue.mobility.service import MobilityService, fact_of, signal_of
+from segue.net.netlink import AddressEvent, LinkEvent, NeighbourEvent, RouteEvent
+
+
+def test_each_report_of_the_kernel_is_a_fact_or_nothing() -> None:
+    assert fact_of(LinkEvent("wlan0", True, False, b"", 3, 0)) == LinkFact("wlan0", False)
+    assert fact_of(LinkEvent("wlan0", False, False, b"", 3, 0, present=False)) == LinkFact(
+        "wlan0", False, present=False
+    )
+    assert fact_of(AddressEvent("wlan0", "2001:db8::1", 64, False, False, False, False)) == AddressFact(
+        "wlan0", "2001:db8::1", False
+    )
+    gone = AddressEvent("wlan0", "192.0.2.1", 24, True, False, True, False, present=False)
+    assert fact_of(gone) == AddressFact("wlan0", "192.0.2.1", True, present=False, deprecated=True)
+    assert fact_of(RouteEvent("wlan0", 4, "192.0.2.254", 600)) == RouteFact("wlan0", 4, "192.0.2.254", 600)
+    assert fact_of(NeighbourEvent("wlan0", "192.0.2.254", b"\x02")) is None
+
+
+def test_the_radio_reports_in_lines_of_json() -> None:
+    report = json.dumps({"interface": "wlan0", "dbm": -61, "network": "office"}).encode()
+    assert signal_of(report) == SignalFact("wlan0", -61.0, "office")
+    assert signal_of(b'{"interface": "wlan0", "dbm": null}') == SignalFact("wlan0", None)
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"7",
+        b'{"dbm": -60}',
+        b'{"interface": "w", "dbm": "strong"}',
+        b"\xff\xfe",
+        b"[" * 4000,
+    ],
+)
+def test_a_report_that_is_none_is_no_fact(report: bytes) -> None:
+    assert signal_of(report) is None
+
+
+async def test_a_report_reaches_who_listens(tmp_path: Path) -> None:
+    bursts: list[list[Fact]] = []
+    path = str(tmp_path / "radio")
+    service = MobilityService(lambda facts, _now: bursts.append(facts), radio=path)
+    service.start()
+    try:
+        assert LinkFact("lo", True) in bursts[0] or any(f.interface == "lo" for f in bursts[0])
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as radio:
+            radio.connect(path)
+            radio.send(b"nonsense")
+            radio.send(b'{"interface": "wlan0", "dbm": -77}')
+        async with asyncio.timeout(5):
+            while SignalFact("wlan0", -77.0) not in [fact for burst in bursts for fact in burst]:
+                await asyncio.sleep(0)
+    finally:
+        service.close()
+
+
+async def test_a_radio_that_cannot_be_listened_to_is_said(tmp_path: Path) -> None:
+    with pytest.raises(LocalError, match="--radio"):
+        MobilityService(lambda _facts, _now: None, radio=str(tmp_path / "none" / "radio"))
