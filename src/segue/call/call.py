@@ -191,12 +191,19 @@ class Call:
 
     def hold(self, now: float) -> None:
         """Raises LocalError when the call is not up."""
+        self._need_up()
         self.media.hold()
         self.session.reinvite(self.media.offer(now), now)
 
     def resume(self, now: float) -> None:
+        """Raises LocalError when the call is not up."""
+        self._need_up()
         self.media.resume()
         self.session.reinvite(self.media.offer(now), now)
+
+    def _need_up(self) -> None:
+        if self.state is not CallState.UP:
+            raise LocalError("the call is not up", "hold and resume it when it is answered")
 
     # Steps of a move
 

@@ -23,6 +23,7 @@ Authorize = Callable[[Request, Response], bool]
 
 RETRY_FIRST = 2.0  # seconds after a failure that may pass
 RETRY_LIMIT = 60.0
+CHALLENGES = 3  # in a row that are answered
 
 
 @dataclass(frozen=True)
@@ -172,10 +173,10 @@ class Registration:
 
     def _receive_final(self, interface: str, binding: _Binding, response: Response, now: float) -> None:
         status = response.status
-        if status in (401, 407) and binding.challenged < 3:
+        if status in (401, 407):
             binding.challenged += 1
             again = self._request(binding)
-            if self._authorize(again, response):
+            if binding.challenged <= CHALLENGES and self._authorize(again, response):
                 self._requests.append((interface, binding.flow, again))
                 return
             problem = "the password is wrong, or the user unknown"
@@ -185,7 +186,7 @@ class Registration:
         elif status == 423:
             self._receive_too_brief(interface, binding, response, now)
         else:
-            final = status in (401, 403, 404, 407)
+            final = status in (403, 404)
             self._fail(interface, binding, f"{status} {response.reason}", status, now, final=final)
 
     def _accept(self, interface: str, binding: _Binding, response: Response, now: float) -> None:

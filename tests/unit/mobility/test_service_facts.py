@@ -65,7 +65,7 @@ async def test_a_report_reaches_who_listens(tmp_path: Path) -> None:
             radio.send(b"nonsense")
             radio.send(b'{"interface": "wlan0", "dbm": -77}')
         async with asyncio.timeout(5):
-            while SignalFact("wlan0", -77.0) not in [fact for burst in bursts for fact in burst]:
+            while SignalFact("wlan0", -77.0) not in [fact for burst in bursts for fact in burst]:  # noqa: ASYNC110
                 await asyncio.sleep(0)
     finally:
         service.close()
