@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import stat
+import sys
 from pathlib import Path
 
 from segue.base.errors import LocalError
@@ -10,12 +12,15 @@ from segue.base.frame import Frame
 from segue.devices.shape import Matching, frame_length
 from segue.devices.wav_format import HEADER, SIZES_AT, header
 
+_LITTLE = sys.byteorder == "little"
+
 
 class WavSink:
-    """16-bit mono at `rate` Hz, written as it comes, its header set right once a second and at the end.
+    """16-bit mono at `rate` Hz, written five times a second, its header set right once a second and at the end.
 
-    A process that is killed leaves all that was written; the header then misses a second at most, and
-    players that trust it play all but that. An existing file is replaced.
+    A process that is killed leaves all but the last 0.2 s; the header then misses a second at most, and players
+    that trust it play all but that. What is no regular file (a pipe) gets every frame at once. An existing file is
+    replaced.
     """
 
     def __init__(self, path: str, rate: int) -> None:
@@ -33,22 +38,42 @@ class WavSink:
                 f"cannot write {path} ({error.strerror})", "give another file, or --audio-out null"
             ) from None
         self._open = True
+        regular = stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
+        self._most = (
+            self._second // 5 if regular else 1
+        )  # octets that may wait: writing costs more than all else here
+        self._waiting: list[bytes] = []
+        self._waits = 0
         self._put(header(rate, 0))
 
     def write(self, frame: Frame) -> None:
         if not self._open:
             return
-        content = self._matching.samples(frame).astype("<i2", copy=False).tobytes()
-        self._put(content)
-        self._octets += len(content)
-        if self._octets - self._noted >= self._second:
-            self._note()
+        samples = self._matching.samples(frame)
+        content = (samples if _LITTLE else samples.astype("<i2")).tobytes()
+        self._waiting.append(content)
+        self._waits += len(content)
+        if self._waits >= self._most:
+            self._write_waiting()
+            if self._octets - self._noted >= self._second:
+                self._note()
 
     def close(self) -> None:
         if self._open:
-            self._note()
+            try:
+                self._write_waiting()
+                self._note()
+            except LocalError:  # the disk is full, and nobody can do anything about it here
+                return
             self._open = False
             self._file.close()
+
+    def _write_waiting(self) -> None:
+        content = b"".join(self._waiting)
+        self._waiting.clear()
+        self._waits = 0
+        self._put(content)
+        self._octets += len(content)
 
     def _put(self, content: bytes) -> None:
         try:
