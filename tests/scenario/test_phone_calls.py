@@ -236,6 +236,20 @@ def test_digits_arrive_once_and_in_order_both_ways(keying: str, loss: float) -> 
     assert a.hears() and b.hears()
 
 
+def test_a_phone_does_not_ring_for_ever() -> None:
+    """The caller is gone and could not say so."""
+    s = street()
+    a, b = s.phones
+    s.meet(answer=False)
+    a.lose_interface("wlan0")
+    a.agent.hang_up(a.call.id, s.now)
+    s.run(170)
+    assert not b.said(say.Ended)
+    s.run(15)
+    assert ended(b).status == 480
+    assert nothing_left(s)
+
+
 def test_a_second_caller_reaches_us_while_we_talk() -> None:
     """Two calls of one phone do not disturb each other."""
     s = street()

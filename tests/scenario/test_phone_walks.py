@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from segue.base.errors import LocalError
+from segue.base.errors import SegueError
 from segue.call import events as say
+from segue.call.call import RING_LIMIT, CallState
 from segue.testing.phones import Street, TestPhone, phone_config
 
 INTERFACES = ("wlan0", "wwan0", "eth0")
@@ -26,6 +27,7 @@ actions = st.sampled_from(
         "hold",
         "resume",
         "dtmf",
+        "answer",
     ]
 )
 steps = st.lists(
@@ -46,6 +48,8 @@ def act(s: Street, phone: TestPhone, action: str, interface: str, serial: int) -
     if action == "join":
         phone.lose_interface(interface)
         phone.join(interface, f"198.51.{mine}.{serial}", METRICS[interface])
+    elif action == "answer":
+        answer(s)
     elif action in ("weak", "strong"):
         phone.signal(interface, -85 if action == "weak" else -50)
     elif action == "break":
@@ -57,11 +61,17 @@ def act(s: Street, phone: TestPhone, action: str, interface: str, serial: int) -
                     agent.press(call.id, "5#")
                 else:
                     (agent.hold if action == "hold" else agent.resume)(call.id, s.now)
-            except LocalError:
+            except SegueError:
                 pass  # not up (any more): the user is told so
     else:
         getattr(phone, action)(interface)
     s.drain()
+
+
+def answer(s: Street) -> None:
+    for call in list(s.phones[1].agent.calls.values()):
+        if call.state is CallState.RINGING_IN:
+            s.answer()
 
 
 def walk(s: Street, moves: list[tuple[str, int, str, float]]) -> None:
@@ -83,6 +93,10 @@ def networks_back(s: Street) -> None:
 def agree(s: Street) -> None:
     """Both up, hearing each other unless held; or ended on both sides, with everything closed."""
     a, b = s.phones
+    if not a.agent.calls and b.agent.calls:
+        s.run(RING_LIMIT)  # it rang while the caller was away for good
+    elif b.agent.calls:
+        answer(s)
     if not a.agent.calls and not b.agent.calls:
         s.run(70)
         assert all(len(p.said(say.Ended)) == 1 and not p.ports.open_ports for p in s.phones)
@@ -104,6 +118,7 @@ def agree(s: Street) -> None:
 def test_a_walk_with_a_call(
     moves: list[tuple[str, int, str, float]], way: tuple[str, str], loss: float, seed: int
 ) -> None:
+    """`seed` is odd: nobody has answered yet when it begins."""
     transport, keying = way
     s = Street(
         phone_config("alice", keying=keying),
@@ -111,7 +126,7 @@ def test_a_walk_with_a_call(
         transport=transport,
         seed=seed,
     )
-    s.meet()
+    s.meet(answer=seed % 2 == 0)
     s.wire.loss, s.wire.jitter = loss, 0.2 * loss
     walk(s, moves)
     s.wire.loss = s.wire.jitter = 0.0

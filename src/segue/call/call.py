@@ -30,6 +30,7 @@ from segue.protocols.sip.transaction_events import RequestReceived
 from segue.protocols.sip.transaction_layer import TransactionLayer
 
 METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "PRACK", "UPDATE", "INFO")
+RING_LIMIT = 180.0  # seconds that we ring: a caller that is gone may not have been able to say so
 MOVE_AGAIN = 1.0  # seconds after a move that the peer did not hear of, until it is told again
 
 
@@ -110,6 +111,7 @@ class Call:
         self._remote = ""
         self._early = False
         self._tell_again_at: float | None = None
+        self._rings_until: float | None = None
         session.prepare = setup.prepare
 
     @classmethod
@@ -256,7 +258,11 @@ class Call:
     def deadline(self) -> float | None:
         media = self.media
         return earliest(
-            media.session.deadline(), media.paths.release_at, self._silent_at(), self._tell_again_at
+            media.session.deadline(),
+            media.paths.release_at,
+            self._silent_at(),
+            self._tell_again_at,
+            self._rings_until,
         )
 
     def expire(self, now: float) -> None:
@@ -268,6 +274,10 @@ class Call:
             self._tell(say.Ended(self.id, "network", f"nothing was heard for {seconds} s", 408))
             self.state = CallState.ENDED
             self.session.hang_up(now, f'SIP;cause=408;text="nothing heard for {seconds} s"')
+        if self._rings_until is not None and self._rings_until <= now:
+            self._rings_until = None
+            if self.state is CallState.RINGING_IN and not self._accepted:
+                self.session.reject(480, now)
         if self._tell_again_at is not None and self._tell_again_at <= now:
             self._tell_again_at = None
             if self.session.state is SessionState.UP:
@@ -342,6 +352,7 @@ class Call:
             self._setup.trace.note("call", "refused", problem=error.problem)
             return False
         self.session.ring(now)
+        self._rings_until = now + RING_LIMIT
         self._tell(say.IncomingCall(self.id, self.peer, self.media.verification))
         return True
 

@@ -53,6 +53,7 @@ class Control:
     rings: float = 0.2
     on_media: bool = True
     overheard: bool = False
+    codec: str = ""  # another one than the walk's
 
 
 CONTROLS = (
@@ -67,7 +68,15 @@ CONTROLS = (
         overheard=True,
     ),
     Control("replay", (Phase(2.5, {REPLAYED_MEDIA: 100}, ("cn",)),), 0.3, ("replay",), "tls", "sdes"),
-    Control("untagged", (Phase(1.5, {FORGED_MEDIA: 50}, ("cn",)),), 0.3, ("unauthenticated",), "tls", "sdes"),
+    Control(
+        "untagged",
+        (Phase(1.5, {FORGED_MEDIA: 50}, ("cn",)),),
+        0.3,
+        ("unauthenticated",),
+        "tls",
+        "sdes",
+        codec="PCMA",
+    ),  # noise in Opus is not loud
     Control("rtcp", (Phase(0.2, {RTCP_BYE: 1}, ("cn",)),), 1.5, ("rtcp_bye",)),
     Control("cancel", (Phase(0.1, {CANCEL: 1}, ("cn",)),), 1.5, rings=1.5, on_media=False),
 )
@@ -107,7 +116,9 @@ def _run(
     network: Network, office: Office, folder: Path, base: RunOptions, control: Control
 ) -> list[AttackResult]:
     folder.mkdir(parents=True, exist_ok=True)
-    options = replace(base, signalling=control.signalling, keying=control.keying)
+    options = replace(
+        base, signalling=control.signalling, keying=control.keying, codec=control.codec or base.codec
+    )
     callee = _start_weak(network, office, folder, options, control)
     caller = LabPhone(network, office, "mn", folder, options)
     capture = network.start_capture(folder / "captures", ("mn", "cn"))

@@ -22,7 +22,6 @@ from segue.emulator.links import preset
 from segue.lab.network import Network
 from segue.lab.options import RunOptions
 from segue.lab.peers.baresip import Baresip
-from segue.lab.peers.kamailio import Kamailio
 from segue.lab.peers.linphone import Linphone
 from segue.lab.peers.program import wait_until
 from segue.lab.phones import LabPhone, Office
@@ -43,14 +42,12 @@ class Bed:
         *,
         transport: str = "tls",
         family: int = 4,
-        server: str = "segue",
         codec: str = "PCMA",
     ) -> None:
         self.folder = folder
         self.transport = transport
         self.family = family
         self.codec = codec
-        self._server = server
         self.options = RunOptions(signalling=transport, family=family, codec=codec)
         self._ends = contextlib.ExitStack()
 
@@ -68,14 +65,9 @@ class Bed:
     def _start(self) -> None:
         self.network = self._ends.enter_context(Network(OFFICE_TO_CAFE, preset("clean"), 1, self.folder))
         self.office = Office(self.network, self.folder / "office")
-        if self._server == "kamailio":
-            kamailio = Kamailio(self.network, self.office, self.folder / "kamailio")
-            self._ends.callback(kamailio.stop)
-            kamailio.start()
-        else:
-            policy = self.folder / "policy.toml"
-            policy.write_text('[policy]\ndigest = ["MD5"]\n')  # baresip 1.0.0 and sipp give up at others
-            self.office.start_server("--config", policy)
+        policy = self.folder / "policy.toml"
+        policy.write_text('[policy]\ndigest = ["MD5"]\n')  # baresip 1.0.0 and sipp give up at others
+        self.office.start_server("--config", policy)
         resolvers = self.folder / "resolvers"
         resolvers.mkdir(exist_ok=True)
         self.resolvers = str(resolvers)
