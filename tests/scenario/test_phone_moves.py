@@ -330,3 +330,70 @@ def test_what_the_peer_does_after_the_move_reaches_us(mover: int, soft: bool) ->
     assert mn.said(say.Ended)[-1].by == "peer"
     s.run(40)
     assert all(not p.agent.calls and not p.ports.open_ports for p in s.phones)
+
+
+@pytest.mark.parametrize("mover", [0, 1], ids=["caller moves", "callee moves"])
+@pytest.mark.parametrize("transport", ["TLS", "UDP"])
+@pytest.mark.parametrize("soft", [False, True])
+def test_phones_that_register_tell_the_peer_before_the_server(mover: int, transport: str, soft: bool) -> None:
+    keying = "sdes" if transport == "TLS" else "none"
+    s = Street(
+        phone_config("alice", keying=keying, register=True),
+        phone_config("bob", keying=keying, register=True),
+        transport=transport,
+    )
+    s.meet()
+    mn, cn = s.phones[mover], s.phones[1 - mover]
+    for turn in range(3):
+        began = s.now
+        if not soft:
+            mn.lose_interface("wlan0" if turn == 0 else f"wwan{turn - 1}")
+        mn.join(f"wwan{turn}", f"198.51.100.{turn + 1}", 90 - turn if soft else 200)
+        s.run(3)
+        sent = [m.start.split()[0] for m in s.messages if m.at >= began and m.sender == mn.name]
+        if not soft:  # a soft move has registered before it is decided
+            assert sent.index("INVITE") < sent.index("REGISTER")
+        assert "REGISTER" in sent
+        assert mn.said(say.MoveEnded)[-1].ok and mn.said(say.Registered)[-1].interface == f"wwan{turn}"
+        assert well(s)
+    invites = [m.octets for m in s.messages if m.start.startswith("INVITE") and m.sender == mn.name]
+    assert all(b";gr=" in octets.partition(b"Contact:")[2].partition(b"\r\n")[0] for octets in invites)
+    cn.agent.hang_up(cn.call.id, s.now)
+    s.run(1)
+    assert mn.said(say.Ended)[-1].by == "peer"
+
+
+@pytest.mark.parametrize("mover", [0, 1], ids=["caller moves", "callee moves"])
+@pytest.mark.parametrize("holder", [0, 1])
+def test_moves_of_a_held_call_close_their_ports_although_nothing_flows(mover: int, holder: int) -> None:
+    s = street()
+    s.meet()
+    mn = s.phones[mover]
+    for phone in (s.phones[holder], s.other(s.phones[holder])):
+        phone.agent.hold(phone.call.id, s.now)
+        s.run(1)
+    for turn in range(10):
+        mn.lose_interface("wlan0" if turn == 0 else f"wwan{turn - 1}")
+        mn.join(f"wwan{turn}", f"198.51.100.{turn + 1}", 200)
+        s.run(1.5)
+        assert len(mn.ports.open_ports) <= 4
+    s.run(12)
+    assert [p.interface for p in mn.ports.open_ports] == ["wwan9"]
+    for phone in s.phones:
+        phone.agent.resume(phone.call.id, s.now)
+        s.run(3)
+    assert well(s)
+
+
+@pytest.mark.parametrize("mover", [0, 1], ids=["caller moves", "callee moves"])
+def test_digits_pressed_during_a_move_arrive(mover: int) -> None:
+    s = street()
+    s.meet()
+    mn, cn = s.phones[mover], s.phones[1 - mover]
+    mn.agent.press(mn.call.id, "12345")
+    cn.agent.press(cn.call.id, "67890")
+    s.run(0.2)
+    mn.join("wwan0", "198.51.100.1", 50)
+    s.run(3)
+    assert "".join(e.digit for e in cn.said(say.Digit)) == "12345"
+    assert "".join(e.digit for e in mn.said(say.Digit)) == "67890"

@@ -62,6 +62,7 @@ class Location:
         self._by_aor: dict[str, dict[str, Binding]] = {}
         self._by_contact: dict[str, dict[Key, Binding]] = {}
         self._by_flow: dict[Flow, dict[Key, Binding]] = {}
+        self._by_remote: dict[str, dict[Key, Binding]] = {}
         self._heap: DeadlineHeap[Binding] = DeadlineHeap()
         self._lost: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._order = 0
@@ -150,10 +151,15 @@ class Location:
         return [binding for binding in self.bindings(aor) if target_name(binding) == name]
 
     def of_contact(self, uri: SipUri) -> Binding | None:
-        """The newest binding whose contact is this URI (RFC 3261 section 19.1.4)."""
+        """The newest binding whose contact is this URI (RFC 3261 section 19.1.4); else one whose contact has this
+        user, and whose connection comes from this address: some phones (baresip) register the port on which
+        they listen, and call that of their connection their Contact in a dialog."""
         found: Binding | None = None
         for binding in self._by_contact.get(_place(uri), {}).values():
             if (found is None or binding.order > found.order) and _same_contact(uri, binding):
+                found = binding
+        for binding in self._by_remote.get(_place(uri), {}).values() if found is None else ():
+            if found is None or binding.order > found.order:
                 found = binding
         return found
 
@@ -183,6 +189,7 @@ class Location:
         self._by_contact.setdefault(_place(SipUri.parse(binding.contact)), {})[key] = binding
         if binding.flow is not None:
             self._by_flow.setdefault(binding.flow, {})[key] = binding
+            self._by_remote.setdefault(_remote_place(binding, binding.flow), {})[key] = binding
 
     def _unindex(self, binding: Binding) -> None:
         key = (binding.aor, binding.key)
@@ -190,6 +197,7 @@ class Location:
         _discard(self._by_contact, place, key)
         if binding.flow is not None:
             _discard(self._by_flow, binding.flow, key)
+            _discard(self._by_remote, _remote_place(binding, binding.flow), key)
 
 
 def target_name(binding: Binding) -> str:
@@ -208,6 +216,11 @@ def instance_of(gr: str) -> str:
 
 def _place(uri: SipUri) -> str:
     return f"{uri.user}@{uri.host}:{uri.port or 0}"
+
+
+def _remote_place(binding: Binding, flow: Flow) -> str:
+    """Where requests for this contact would come out if its port were that of the flow."""
+    return f"{SipUri.parse(binding.contact).user}@{flow.remote.host}:{flow.remote.port}"
 
 
 def _same_contact(uri: SipUri, binding: Binding) -> bool:

@@ -29,6 +29,7 @@ from segue.mobility.observation import AddressFact, LinkFact, RouteFact, SignalF
 from segue.phone.config import Account, LabOptions, PhoneConfig, Sound
 from segue.phone.user_agent import UserAgent
 from segue.protocols.sip.flow import Flow
+from segue.protocols.sip.message import Request, response_to
 from segue.protocols.sip.parser import parse_message
 from segue.testing.entropy import SeededEntropy
 from segue.testing.wire import Wire
@@ -41,11 +42,18 @@ AUDIBLE = 500  # root mean square above which a frame counts as heard; the tone 
 
 
 def phone_config(
-    name: str, *, silence_limit: float = 30.0, sequence: int | None = None, **media: Any
+    name: str,
+    *,
+    silence_limit: float = 30.0,
+    sequence: int | None = None,
+    register: bool = False,
+    **media: Any,
 ) -> PhoneConfig:
-    """A phone at example.org without registration, and, unless `media` says otherwise, with one quick codec."""
+    """A phone at example.org, by itself without registration, and, unless `media` says otherwise, with one quick
+    codec."""
+    instance = f"urn:uuid:00000000-0000-1000-8000-{name.encode().hex().zfill(12)[-12:]}" if register else ""
     return PhoneConfig(
-        Account(f"sip:{name}@example.org", register=False),
+        Account(f"sip:{name}@example.org", register=register, instance=instance),
         media=MediaConfig(**{"codecs": ("PCMA",), **media}),
         sound=Sound(silence_limit=silence_limit),
         lab=LabOptions(initial_sequence=sequence),
@@ -295,7 +303,7 @@ class Street:
     """Two phones and all between them; `run` lets time pass. `messages`: every SIP message that was sent.
 
     `dead`: networks, as (phone's name, interface), that have a carrier and carry nothing. `muted`: names of phones
-    whose media never arrives. `alter` may change the SIP messages of a phone, whose name it is given.
+    whose media never arrives. `registrar`: whether REGISTER is answered. `alter` may change the SIP messages of a phone, whose name it is given.
     """
 
     def __init__(
@@ -318,6 +326,7 @@ class Street:
         self.messages: list[SentMessage] = []
         self.dead: set[tuple[str, str]] = set()
         self.muted: set[str] = set()
+        self.registrar = True
         self.alter: Callable[[str, bytes], bytes] | None = None
         self._came_on: dict[tuple[str, bytes, bytes], Flow] = {}
         self._stream_end: dict[tuple[str, int], float] = {}
@@ -426,6 +435,10 @@ class Street:
             self._came_on[phone.name, *_transaction(octets)] = flow
         if self.alter is not None:
             octets = self.alter(phone.name, octets)
+        if octets.startswith(b"REGISTER"):
+            if self.registrar:
+                self.later(2 * self.wire.delay, partial(self._register, phone, flow, octets))
+            return
         other = self.other(phone)
         if not flow.reliable:
             self.wire.send((phone.name, flow.interface), other.name, ("sip", octets), self.now)
@@ -436,6 +449,17 @@ class Street:
         stream = (phone.name, flow.serial)
         at = self._stream_end[stream] = max(at, self._stream_end.get(stream, 0.0))
         self.later(at - self.now, lambda: self._arrive(other.name, "sip", octets))
+
+    def _register(self, phone: TestPhone, flow: Flow, octets: bytes) -> None:
+        """A registrar that takes everything and gives a GRUU."""
+        request = parse_message(octets)
+        assert isinstance(request, Request)
+        response = response_to(request, 200)
+        gruu = f"sip:{phone.agent.config.account.username}@example.org;gr={phone.name}"
+        for contact in request.headers.get_all("Contact"):
+            response.headers.add("Contact", f'{contact};pub-gruu="{gruu}";expires=600')
+        if flow in phone.flows and not self._is_dead(phone, flow.interface):
+            phone.agent.receive(response, flow, self.now)
 
     def send_media(self, phone: TestPhone, interface: str, remote: Address, packet: bytes) -> None:
         if not self._is_dead(phone, interface) and phone.name not in self.muted:
