@@ -52,8 +52,10 @@ def check(figures: dict[str, Any]) -> None:
         assert move["downlink"]["gap_ms"] <= begun + told + connecting + 60 + SPARE
 
 
-def test_hard_walk_over_tls(tmp_path: Path) -> None:
-    figures = run(tmp_path)
+def test_hard_walk_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Into a folder named as `segue demo` names it: relative to where the user is."""
+    monkeypatch.chdir(tmp_path)
+    figures = run(Path("demo"))
     check(figures)
     assert [(m["from"], m["to"], m["kind"]) for m in figures["moves"]] == [
         ("office", "umts", "hard"),

@@ -8,7 +8,6 @@ import os
 import platform
 import re
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -207,23 +206,17 @@ def names() -> Iterable[Finding]:
 
 def namespaces() -> Iterable[Finding]:
     """What `segue lab` and `segue demo` need."""
-    from segue.lab.namespaces import can_make_namespaces
+    from segue.lab.namespaces import can_make_namespaces, can_make_user_namespaces
 
     if can_make_namespaces():
         yield Finding("namespaces", GOOD, "permitted to this user")
-    elif _user_namespaces():
+    elif can_make_user_namespaces():
         yield Finding("namespaces", GOOD, "permitted in a user namespace")
     else:
         remedy = (
             "run segue lab as root, or permit user namespaces (sysctl kernel.unprivileged_userns_clone=1)"
         )
         yield Finding("namespaces", LIMITED, "not permitted: segue lab and demo do not run", remedy)
-
-
-def _user_namespaces() -> bool:
-    """In a fresh process, since a process with threads may not."""
-    code = "import ctypes; raise SystemExit(ctypes.CDLL(None).unshare(0x10000000 | 0x40000000) != 0)"
-    return subprocess.run([sys.executable, "-I", "-S", "-c", code], check=False).returncode == 0
 
 
 def tun() -> Iterable[Finding]:

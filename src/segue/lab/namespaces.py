@@ -93,19 +93,23 @@ def enter_user_namespace() -> None:
         return
     if os.environ.get(_ENTERED):
         raise LocalError("no permission to make network namespaces, not even in a user namespace", _REMEDY)
-    probe = subprocess.run([*_bootstrap(), "true"], capture_output=True, check=False)
-    if probe.returncode:
+    if not can_make_user_namespaces():
         raise LocalError("no permission to make a user namespace", _REMEDY)
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(
-        sys.executable, [*_bootstrap(), sys.executable, *sys.orig_argv[1:]], os.environ | {_ENTERED: "1"}
-    )
+    again = in_user_namespace([sys.executable, *sys.orig_argv[1:]])
+    os.execve(again[0], again, os.environ | {_ENTERED: "1"})
 
 
-def _bootstrap() -> list[str]:
-    """A fresh interpreter, since unshare(CLONE_NEWUSER) is refused to a process with threads."""
-    return [sys.executable, "-I", "-S", "-c", _BOOTSTRAP]
+def can_make_user_namespaces() -> bool:
+    """Whether a program started by this process may make a user namespace, with networks in it."""
+    return subprocess.run(in_user_namespace(["true"]), capture_output=True, check=False).returncode == 0
+
+
+def in_user_namespace(argv: Sequence[str]) -> list[str]:
+    """The command line that runs `argv` as root of a user namespace of its own. By a fresh interpreter, since
+    unshare(CLONE_NEWUSER) is refused to a process with threads."""
+    return [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, *argv]
 
 
 _BOOTSTRAP = f"""

@@ -33,7 +33,7 @@ class Office:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         authority = make_ca(folder, "Lab CA")
-        self.ca = authority.file if Path(authority.file).is_absolute() else str(folder / authority.file)
+        self.ca = authority.file
         self._certificate = make_certificate(authority, uris=[f"sip:{DOMAIN}"], names=[DOMAIN])
         self._passwords = {user: os.urandom(12).hex() for user in USERS.values()}
 
