@@ -85,7 +85,10 @@ def run_peers() -> int:
         missing = missing_peers()
     if missing:
         for program, package in missing.items():
-            print(f"there is no {program} here: run make test-peers as root, or apt install {package}", flush=True)
+            print(
+                f"there is no {program} here: run make test-peers as root, or apt install {package}",
+                flush=True,
+            )
     return pytest(INTEROP + NAMESPACES, "-m", "peers", networks=True)
 
 
