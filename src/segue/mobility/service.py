@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 from segue.base.errors import LocalError
 from segue.mobility.observation import AddressFact, Fact, LinkFact, RouteFact, SignalFact
@@ -39,6 +41,8 @@ class MobilityService:
         self._netlink.close()
         if self._radio is not None:
             self._loop.remove_reader(self._radio.fileno())
+            with contextlib.suppress(OSError):
+                Path(self._radio.getsockname()).unlink()
             self._radio.close()
 
     def _readable(self) -> None:
@@ -87,8 +91,22 @@ def _open_radio(path: str) -> socket.socket:
     opened = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     opened.setblocking(False)
     try:
+        if _is_left_behind(path):
+            Path(path).unlink()
         opened.bind(path)
     except OSError as error:
         opened.close()
         raise LocalError(f"cannot listen at {path}: {error.strerror}", "give another --radio") from None
     return opened
+
+
+def _is_left_behind(path: str) -> bool:
+    """Whether this is the socket of a phone that was killed: nobody listens there."""
+    if not Path(path).is_socket():
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return True
+    return False

@@ -74,3 +74,24 @@ async def test_a_report_reaches_who_listens(tmp_path: Path) -> None:
 async def test_a_radio_that_cannot_be_listened_to_is_said(tmp_path: Path) -> None:
     with pytest.raises(LocalError, match="--radio"):
         MobilityService(lambda _facts, _now: None, radio=str(tmp_path / "none" / "radio"))
+
+
+async def test_the_socket_of_a_phone_that_was_killed_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "radio"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as killed:
+        killed.bind(str(path))
+        with pytest.raises(LocalError, match="in use"):  # somebody listens there
+            MobilityService(lambda _facts, _now: None, radio=str(path))
+    assert path.is_socket()
+    service = MobilityService(lambda _facts, _now: None, radio=str(path))
+    service.start()
+    service.close()
+    assert not path.exists()
+
+
+async def test_a_file_in_the_way_of_the_radio_stays(tmp_path: Path) -> None:
+    path = tmp_path / "radio"
+    path.write_text("mine")
+    with pytest.raises(LocalError, match="in use"):
+        MobilityService(lambda _facts, _now: None, radio=str(path))
+    assert path.read_text() == "mine"
