@@ -468,7 +468,7 @@ class Call:
 
 
 _MEANINGS = {
-    401: "the password is wrong, or the user unknown",
+    401: "the password is wrong, or not meant for the one that asks for it",
     403: "the server does not allow it",
     404: "nobody has that address",
     407: "the password is wrong, or the user unknown",

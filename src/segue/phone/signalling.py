@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from segue.base.address import Address
 from segue.base.entropy import Entropy
-from segue.base.errors import RemoteError, SegueError
+from segue.base.errors import SegueError
 from segue.base.trace import NO_TRACE, Trace
 from segue.call.flows import CloseWanted, FlowEvent, LocateWanted, OpenWanted, Origin, PingWanted, Server
 from segue.net.sockets import CLASS_SELECTOR_5
@@ -254,22 +254,18 @@ class Signalling:
         self._take(message, flow, now)
 
     def _receive_octets(self, flow: Flow, reader: StreamReader, octets: bytes, now: float) -> None:
-        try:
-            pieces = reader.receive(octets)
-        except RemoteError as error:
-            self._trace.drop("signalling", "malformed", problem=error.problem, source=flow.remote)
-            connection = self._streams.get(flow)
-            if connection is not None:
-                connection.close()
-                self._lost(Origin(flow.interface, flow.local.host), flow, "the server sent what is no SIP")
-            return
-        for piece in pieces:
+        for piece in reader.receive(octets):
             if isinstance(piece, Ping):
                 self.send(flow, PONG)
             elif isinstance(piece, Pong):
                 self._agent.pong(flow)
             else:
                 self._take(piece, flow, now)
+        connection = self._streams.get(flow)
+        if reader.fault is not None and connection is not None:
+            self._trace.drop("signalling", "malformed", problem=reader.fault.problem, source=flow.remote)
+            connection.close()
+            self._lost(Origin(flow.interface, flow.local.host), flow, "the server sent what is no SIP")
 
     def _take(self, message: Request | Response, flow: Flow, now: float) -> None:
         if self._watch is not None:

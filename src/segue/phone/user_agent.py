@@ -72,7 +72,7 @@ class UserAgent:
         self.flows = Flows(entropy, trace)
         self.sessions = InviteSessions()
         self.calls: dict[str, Call] = {}
-        self.digest = DigestClient(account.username, account.password, entropy)
+        self.digest = DigestClient(account.username, account.password, entropy, account.domain)
         identity = Identity(
             account.aor,
             f"sip:{account.domain}",
@@ -170,6 +170,8 @@ class UserAgent:
         except RemoteError as error:
             self._refuse(message, flow, error)
             return
+        if _shows_proxy(message):
+            self.digest.behind_proxy()
         self.layer.receive(message, flow, now)
         self._settle(now)
 
@@ -415,6 +417,16 @@ class UserAgent:
 
     def attachments(self) -> list[Attachment]:
         return self.conductor.observation.usable()
+
+
+def _shows_proxy(message: Request | Response) -> bool:
+    """Whether this message tells that our server passes requests on (RFC 3261 section 16.6, RFC 3327, RFC 3608, RFC
+    5626 section 6), and does not end calls itself."""
+    headers = message.headers
+    if "Record-Route" in headers:
+        return True
+    registrar = isinstance(message, Response) and message.cseq.method == "REGISTER"
+    return registrar and ("Path" in headers or "Service-Route" in headers or "outbound" in message.require)
 
 
 def _family(config: PhoneConfig) -> int | None:

@@ -197,13 +197,7 @@ class ServerCore:
         stream = self._streams.get(flow)
         if stream is None:
             return
-        try:
-            pieces = stream.reader.receive(octets)
-        except MalformedMessage as error:
-            self._refuse_malformed(error.message, error.status or 400, error.problem, flow)
-            self._events.append(CloseFlow(flow))
-            return
-        for piece in pieces:
+        for piece in stream.reader.receive(octets):
             stream.heard_at = now
             if isinstance(piece, Ping):
                 self.layer.send_octets(PONG, flow)
@@ -212,6 +206,10 @@ class ServerCore:
                     self._receive_message(piece, flow, now)
                 else:
                     self._refuse_malformed(piece, 503, "too many messages from one source", flow)
+        fault = stream.reader.fault
+        if fault is not None:
+            self._refuse_malformed(fault.message, fault.status or 400, fault.problem, flow)
+            self._events.append(CloseFlow(flow))
 
     def _receive_message(self, message: Request | Response, flow: Flow, now: float) -> None:
         try:

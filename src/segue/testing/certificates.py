@@ -18,7 +18,7 @@ _DAY = datetime.timedelta(days=1)
 
 @dataclass(frozen=True)
 class Authority:
-    """`file` is what `--ca-file` wants."""
+    """`file` is what `--ca` wants."""
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey

@@ -303,7 +303,8 @@ class Street:
     """Two phones and all between them; `run` lets time pass. `messages`: every SIP message that was sent.
 
     `dead`: networks, as (phone's name, interface), that have a carrier and carry nothing. `muted`: names of phones
-    whose media never arrives. `registrar`: whether REGISTER is answered. `alter` may change the SIP messages of a phone, whose name it is given.
+    whose media never arrives. `registrar`: whether REGISTER is answered. `alter` may change the SIP messages of a
+    phone, whose name it is given.
     """
 
     def __init__(

@@ -120,7 +120,7 @@ class Phone:
         self.contact = contact or f"sip:{name}@{flow.remote};transport={flow.transport.lower()}"
         self.gruu = ""
         self.entropy = SeededEntropy(f"{name}{flow}")
-        self.digest = DigestClient(name, Secret(password or f"secret of {name}"), self.entropy)
+        self.digest = DigestClient(name, Secret(password or f"secret of {name}"), self.entropy, DOMAIN)
         self.sequence = 0
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
@@ -18,12 +19,15 @@ from segue.protocols.sip.message import Request, Response
 from segue.protocols.sip.syntax import SipSyntaxError, parse_parameters, quote, split_outside
 
 HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
+_COUNT = re.compile(r"[0-9a-fA-F]{8}")  # RFC 7616 section 3.4
 REMEMBERED = 32  # nonces a client keeps, one for each realm
 
 
 def _hash(algorithm: str, text: str) -> str:
     # MD5 is what old servers ask for; nothing of ours rests on it (RFC 8760 section 1).
-    return hashlib.new(HASHES[algorithm], text.encode("utf-8"), usedforsecurity=False).hexdigest()
+    # Octets that are no UTF-8 come as they were (`parser` keeps them as surrogates).
+    octets = text.encode("utf-8", "surrogateescape")
+    return hashlib.new(HASHES[algorithm], octets, usedforsecurity=False).hexdigest()
 
 
 def user_hash(user: str, realm: str, password: str, algorithm: str) -> str:
@@ -92,22 +96,30 @@ def challenges(response: Response) -> list[Challenge]:
 
 
 class DigestClient:
-    """Answers challenges for one user. Not told to whom: the owner keeps one for each account, and with TLS the
-    name of the server is verified before anything is sent."""
+    """Answers the challenges of one account's server, whose name TLS has verified before anything is sent.
 
-    def __init__(self, user: str, password: Secret, entropy: Entropy) -> None:
+    An answer lets whoever chose the nonce try passwords at leisure, so a callee gets none (CVE-2021-41158). Realms
+    are those that REGISTER was challenged for, and `realm`, the account's domain. A 401 to another request comes
+    from a server that ends calls itself (a B2BUA); once ours has shown that it passes them on, from the callee.
+    A 407 may come from the callee too, but its answer ends at the proxy (RFC 3261 section 22.3).
+    """
+
+    def __init__(self, user: str, password: Secret, entropy: Entropy, realm: str = "") -> None:
         self._user = user
         self._password = password
         self._entropy = entropy
+        self._realms = {realm} - {""}
+        self._proxied = False
         self._known: OrderedDict[tuple[str, str], Challenge] = OrderedDict()  # by field and realm
         self._counts: dict[str, int] = {}  # of uses, by nonce
 
     def answer(self, request: Request, response: Response) -> bool:
-        """Put the credentials that `response` asks for into `request`. False when there is nothing to answer, or
-        when what we answered was refused: the password is wrong."""
+        """Put the credentials that `response` asks for into `request`. False when there is nothing to answer, when
+        it is not our server that asks, or when what we answered was refused: the password is wrong."""
         picked: dict[tuple[str, str], Challenge] = {}
         for challenge in challenges(response):
-            picked.setdefault((challenge.header, challenge.realm), challenge)
+            if self._is_for_server(request, challenge):
+                picked.setdefault((challenge.header, challenge.realm), challenge)
         if not picked or not self._password:
             return False
         if any(self._refused(request, challenge) for challenge in picked.values()):
@@ -121,10 +133,25 @@ class DigestClient:
         live = {challenge.nonce for challenge in self._known.values()}
         self._counts = {nonce: count for nonce, count in self._counts.items() if nonce in live}
         self.prepare(request)
-        for challenge in picked.values():  # one that asked for itself, not as our server
+        for challenge in picked.values():
             if challenge.header == "Authorization" and request.method != "REGISTER":
                 self._put(request, challenge, challenge.header)
         return True
+
+    def behind_proxy(self) -> None:
+        """Our server has shown that it passes requests on: 401 to any but REGISTER is not its own."""
+        self._proxied = True
+
+    def _is_for_server(self, request: Request, challenge: Challenge) -> bool:
+        if request.method == "REGISTER":
+            if len(self._realms) < REMEMBERED:
+                self._realms.add(challenge.realm)
+            return True
+        if challenge.header == "Proxy-Authorization":
+            self._proxied = True
+        elif self._proxied:
+            return False
+        return challenge.realm in self._realms
 
     def prepare(self, request: Request) -> None:
         """Put credentials for the nonces we know into a request, fresh ones in the place of those it has.
@@ -167,7 +194,12 @@ class DigestClient:
         fields: dict[str, str | None] = {"uri": request.uri, "nonce": challenge.nonce}
         if challenge.qop:
             fields |= {"qop": "auth", "nc": f"{count:08x}", "cnonce": token(self._entropy, 64)}
-        a1 = user_hash(self._user, challenge.realm, self._password.reveal().decode(), challenge.algorithm)
+        a1 = user_hash(
+            self._user,
+            challenge.realm,
+            self._password.reveal().decode("utf-8", "surrogateescape"),
+            challenge.algorithm,
+        )
         answer = _response(a1, challenge.algorithm, request.method, fields)
         parts = [
             f"username={quote(self._user)}",
@@ -257,7 +289,8 @@ class DigestServer:
         a1 = lookup(user, algorithm)
         # An unknown user takes the same time as a wrong password.
         answer = _response(a1 or "", algorithm, method, fields)
-        right = hmac.compare_digest(answer.encode(), (fields.get("response") or "").lower().encode())
+        given = (fields.get("response") or "").lower()
+        right = given.isascii() and hmac.compare_digest(answer, given)
         if a1 is None or not right:
             return Verdict(None, problem="wrong user or password")
         if not made_at <= now + 1 or now - made_at > self._lifetime:
@@ -275,16 +308,15 @@ class DigestServer:
 
     def _made_at(self, nonce: str) -> float | None:
         made, _, mac = nonce.rpartition(".")
-        if len(nonce) > 100 or not made.isascii() or not hmac.compare_digest(self._mac(made), mac):
+        if len(nonce) > 100 or not nonce.isascii() or not hmac.compare_digest(self._mac(made), mac):
             return None
         return int(made.partition(".")[0], 16) / 1000
 
     def _count(self, nonce: str, text: str, made_at: float) -> bool:
         """Note a nonce count; False for one that was there before. Counts up to 64 behind may come late."""
-        try:
-            count = int(text, 16)
-        except ValueError:
+        if not _COUNT.fullmatch(text):
             return False
+        count = int(text, 16)
         known = self._counts.get(nonce)
         if known is None:
             if made_at < self._forgot_until:

@@ -24,12 +24,13 @@ Piece = Request | Response | Ping | Pong
 
 
 class StreamReader:
-    """Takes octets as they come and gives whole messages. After a MalformedMessage the stream's place is lost and
-    the connection is to be closed."""
+    """Takes octets as they come and gives whole messages. `fault` is set by what is no SIP: the stream's place is
+    then lost, nothing more is read, and the connection is to be closed once the pieces before it are dealt with."""
 
-    __slots__ = ("_buffer", "_half", "_message", "_missing", "_scanned")
+    __slots__ = ("_buffer", "_half", "_message", "_missing", "_scanned", "fault")
 
     def __init__(self) -> None:
+        self.fault: MalformedMessage | None = None
         self._buffer = bytearray()
         self._message: Request | Response | None = None
         self._missing = 0
@@ -37,11 +38,17 @@ class StreamReader:
         self._half = False
 
     def receive(self, octets: bytes) -> list[Piece]:
-        """Raises MalformedMessage."""
-        self._buffer += octets
+        """The whole pieces that are there now, also those that stand before a fault."""
         pieces: list[Piece] = []
-        while (piece := self._next()) is not None:
-            pieces.append(piece)
+        if self.fault is not None:
+            return pieces
+        self._buffer += octets
+        try:
+            while (piece := self._next()) is not None:
+                pieces.append(piece)
+        except MalformedMessage as fault:
+            self.fault = fault
+            self._buffer.clear()
         return pieces
 
     def _next(self) -> Piece | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+
 import pytest
 
 from segue.base.secret import Secret
@@ -171,11 +174,73 @@ def test_the_registrars_nonce_serves_for_the_first_call() -> None:
     assert verdict.user == "alice"
 
 
-def test_a_callee_that_asks_for_itself_is_answered_once() -> None:
+def test_a_callee_never_gets_an_answer_to_try_passwords_on() -> None:
+    """CVE-2021-41158: it challenges the INVITE, or the BYE, with a realm and a nonce of its choice."""
+    for realm, method in itertools.product(("mallory.example", REALM), ("INVITE", "BYE")):
+        exchange = Exchange()
+        exchange.client.answer(exchange.request(), exchange.challenge())
+        exchange.client.behind_proxy()
+        request = Request(method, "sip:bob@example.org", Headers())
+        assert not exchange.client.answer(request, asked(401, realm))
+        assert not request.headers.get_all("Authorization")
+
+
+def test_a_proxy_of_another_realm_than_ours_gets_no_answer() -> None:
     exchange = Exchange()
+    exchange.client.answer(exchange.request(), exchange.challenge())
+    request = Request("INVITE", "sip:bob@example.org", Headers())
+    assert not exchange.client.answer(request, asked(407, "mallory.example"))
+    assert exchange.client.answer(request, asked(407, REALM))
+    assert len(request.headers.get_all("Proxy-Authorization")) == 1
+
+
+def test_a_server_that_ends_calls_itself_may_ask_for_an_invite_with_401() -> None:
+    """Asterisk does; once a proxy has asked with 407, a 401 is the callee's."""
+    exchange = Exchange()
+    exchange.client.answer(exchange.request(), asked(401, "asterisk"))
     invite = Request("INVITE", "sip:bob@example.org", Headers())
-    assert exchange.client.answer(invite, exchange.challenge())
+    assert exchange.client.answer(invite, asked(401, "asterisk", nonce="other"))
     assert invite.headers.get_all("Authorization")
     following = Request("BYE", "sip:bob@example.org", Headers())
     exchange.client.prepare(following)
     assert "Authorization" not in following.headers
+    exchange.client.answer(Request("INVITE", "sip:bob@example.org", Headers()), asked(407, "asterisk"))
+    late = Request("INVITE", "sip:bob@example.org", Headers())
+    assert not exchange.client.answer(late, asked(401, "asterisk", nonce="third"))
+
+
+def asked(status: int, realm: str, nonce: str = "n") -> Response:
+    name = "WWW-Authenticate" if status == 401 else "Proxy-Authenticate"
+    return Response(status, "", Headers([(name, f'Digest realm="{realm}", nonce="{nonce}", qop="auth"')]))
+
+
+@pytest.mark.parametrize("odd", ["é", "\udcff", "\0"])
+@pytest.mark.parametrize("field", ["nonce", "response", "cnonce", "nc", "username", "uri", "qop", "opaque"])
+def test_octets_that_are_no_ascii_are_a_wrong_password_and_no_more(field: str, odd: str) -> None:
+    """Once `compare_digest` raised for them."""
+    exchange = Exchange()
+    request = exchange.request()
+    exchange.client.answer(request, exchange.challenge())
+    value = request.headers.get("Authorization") or ""
+    request.headers.set("Authorization", re.sub(f'{field}="?[^",]*', f"\\g<0>{odd}", value))
+    request.headers.add("Authorization", f'Digest realm="{REALM}", {field}="{odd}"')
+    assert exchange.verify(request).user is None or field == "opaque"
+
+
+@pytest.mark.parametrize("odd", ["é", "\udcff"])
+def test_a_challenge_in_any_octets_is_answered_or_not_and_raises_nothing(odd: str) -> None:
+    client = DigestClient("alicé", Secret("sésame"), SeededEntropy(1))
+    request = Request("REGISTER", "sip:example.org", Headers())
+    assert client.answer(request, asked(401, f"realm {odd}", f"nonce {odd}"))
+    assert odd in (request.headers.get("Authorization") or "")
+    assert not client.answer(request, asked(401, f"realm {odd}", f"another {odd}"))
+
+
+@pytest.mark.parametrize(
+    "count", ["1", "-0000001", "+0000001", "0x000001", "0000_001", "00000001 ", "ffffffffff"]
+)
+def test_a_nonce_count_has_eight_digits(count: str) -> None:
+    exchange = Exchange()
+    request = exchange.request()
+    exchange.client.answer(request, exchange.challenge())
+    assert not exchange.server._count("a nonce", count, exchange.now)
