@@ -374,10 +374,8 @@ def test_a_move_that_nobody_hears_does_not_end_the_call_and_the_next_one_heals_i
 def test_a_change_too_large_for_a_datagram_goes_by_the_stream(clean):
     network, alice, bob = clean
     connect(clean)
-    large = b"x" * 1400
-    assert alice.call.oversize(large) and not alice.call.oversize(b"x" * 200)
-    stream = alice.flow._replace(transport="TCP")
-    alice.call.move(alice.flow, alice.contact, large, network.now, old_flow_works=True, stream=stream)
+    alice.layer._streams = True
+    alice.call.move(alice.flow, alice.contact, b"x" * 1400, network.now, old_flow_works=True)
     alice.drain()
     network.run(5)
     assert {i.via.transport for i in network.sent("INVITE", alice)} == {"UDP", "TCP"}

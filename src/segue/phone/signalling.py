@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from segue.base.address import Address
 from segue.base.entropy import Entropy
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from segue.phone.user_agent import UserAgent
 
     Connection = StreamConnection | TlsConnection
+
+BESIDE_PING = 20.0  # seconds between keep-alives on a stream beside datagrams
 
 Watch = Callable[[str, Flow, Request | Response], None]
 """Told "sent" or "received" with each message, for whoever draws the sequence."""
@@ -63,6 +65,7 @@ class Signalling:
         self._serial = 0
         self._udp: dict[Origin, UdpSocket] = {}
         self._streams: dict[Flow, Connection] = {}
+        self._waiting: dict[Flow, list[bytes]] = {}  # octets for streams that are being opened
         self._resolvers: dict[str, Resolver] = {}
         self._tls: TlsClient | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -95,22 +98,25 @@ class Signalling:
     def send(self, flow: Flow, octets: bytes) -> None:
         if self._watch is not None and octets[:2] != b"\r\n":
             self._watch("sent", flow, parse_message(octets))
-        if flow.reliable:
-            connection = self._streams.get(flow)
-            if connection is not None:
-                connection.write(octets)
-            return
+        connection = self._streams.get(flow)
         socket = self._udp.get(Origin(flow.interface, flow.local.host))
-        if socket is not None:
+        if connection is not None:
+            connection.write(octets)
+        elif flow.reliable and socket is not None:
+            self._send_beside(flow, octets)
+        elif not flow.reliable and socket is not None:
             socket.send(octets, flow.remote)
 
     def _close(self, flow: Flow) -> None:
         connection = self._streams.pop(flow, None)
         if connection is not None:
             connection.close()
-        socket = self._udp.pop(Origin(flow.interface, flow.local.host), None) if not flow.reliable else None
-        if socket is not None:
-            socket.close()
+        if not flow.reliable:
+            origin = Origin(flow.interface, flow.local.host)
+            if (socket := self._udp.pop(origin, None)) is not None:
+                socket.close()
+            self._waiting.pop(flow.stream, None)
+            self._close(flow.stream)
 
     # Servers (RFC 3263)
 
@@ -159,7 +165,10 @@ class Signalling:
         if server.transport == "UDP":
             self._open_udp(origin, server)
             return
-        task = self._loop.create_task(self._open_stream(origin, server))
+        self._start(self._open_stream(origin, server))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -211,6 +220,47 @@ class Signalling:
         connection.on_octets = lambda octets, now: self._receive_octets(flow, reader, octets, now)
         connection.on_closed = lambda reason: self._lost(origin, flow, reason)
         self._opened(origin, flow)
+
+    # The stream beside a datagram flow (RFC 3261 section 18.1.1): opened with the first octets for it
+
+    def _send_beside(self, flow: Flow, octets: bytes) -> None:
+        waiting = self._waiting.setdefault(flow, [])
+        waiting.append(octets)
+        if len(waiting) == 1:
+            self._start(self._open_beside(flow))
+
+    async def _open_beside(self, flow: Flow) -> None:
+        try:
+            connection = await connect_tcp(
+                flow.remote, flow.local.host, flow.interface, dscp=CLASS_SELECTOR_5
+            )
+        except (SegueError, OSError) as error:
+            self._trace.note("signalling", "no stream", flow=flow, problem=str(error))
+            if self._waiting.pop(flow, None) is not None:
+                self._beside_lost(flow)
+            return
+        waiting = self._waiting.pop(flow, None)
+        if waiting is None:  # the flow has been closed meanwhile
+            connection.close()
+            return
+        self._streams[flow] = connection
+        reader = StreamReader()
+        connection.on_octets = lambda octets, now: self._receive_octets(flow, reader, octets, now)
+        connection.on_closed = lambda _: self._beside_lost(flow)
+        for octets in waiting:
+            connection.write(octets)
+        self._keep_beside(flow, connection)
+
+    def _keep_beside(self, flow: Flow, connection: StreamConnection) -> None:
+        """A server closes connections on which nobody speaks, and a call may ring for minutes."""
+        if self._streams.get(flow) is connection and connection.is_open:
+            connection.write(PING)
+            self._loop.call_later(BESIDE_PING, self._keep_beside, flow, connection)
+
+    def _beside_lost(self, flow: Flow) -> None:
+        self._streams.pop(flow, None)
+        self._agent.stream_failed(flow, self._loop.time())
+        self._settled()
 
     def _tls_client(self) -> TlsClient:
         """Sessions are resumed as long as the phone runs."""
@@ -265,7 +315,7 @@ class Signalling:
         if reader.fault is not None and connection is not None:
             self._trace.drop("signalling", "malformed", problem=reader.fault.problem, source=flow.remote)
             connection.close()
-            self._lost(Origin(flow.interface, flow.local.host), flow, "the server sent what is no SIP")
+            connection.on_closed("the server sent what is no SIP")
 
     def _take(self, message: Request | Response, flow: Flow, now: float) -> None:
         if self._watch is not None:

@@ -68,7 +68,7 @@ class UserAgent:
     ) -> None:
         account = config.account
         self.config = config
-        self.layer = TransactionLayer(entropy, trace=trace)
+        self.layer = TransactionLayer(entropy, trace=trace, streams=True)
         self.flows = Flows(entropy, trace)
         self.sessions = InviteSessions()
         self.calls: dict[str, Call] = {}
@@ -194,6 +194,12 @@ class UserAgent:
     def failed(self, origin: Origin, flow: Flow | None, problem: str, now: float) -> None:
         """A flow could not be opened (`flow` None) or broke."""
         self.flows.failed(origin, flow, problem, now)
+        self._settle(now)
+
+    def stream_failed(self, stream: Flow, now: float) -> None:
+        """The stream of a datagram flow (`Flow.stream`), which is opened when something is sent on it, did not come
+        about or broke."""
+        self.layer.stream_failed(stream, now)
         self._settle(now)
 
     def pong(self, flow: Flow) -> None:

@@ -304,7 +304,7 @@ class Street:
 
     `dead`: networks, as (phone's name, interface), that have a carrier and carry nothing. `muted`: names of phones
     whose media never arrives. `registrar`: whether REGISTER is answered. `alter` may change the SIP messages of a
-    phone, whose name it is given.
+    phone, whose name it is given. `streams`: whether a server that is reached by datagrams takes streams too.
     """
 
     def __init__(
@@ -328,9 +328,11 @@ class Street:
         self.dead: set[tuple[str, str]] = set()
         self.muted: set[str] = set()
         self.registrar = True
+        self.streams = True
         self.alter: Callable[[str, bytes], bytes] | None = None
         self._came_on: dict[tuple[str, bytes, bytes], Flow] = {}
         self._stream_end: dict[tuple[str, int], float] = {}
+        self._connected: set[tuple[str, Flow]] = set()
         self._dice = SeededEntropy(f"street/{seed}")
         self._later: list[tuple[float, Callable[[], None]]] = []
         self._next_tick = self.now
@@ -430,7 +432,11 @@ class Street:
     def _send_sip(self, phone: TestPhone, flow: Flow, octets: bytes) -> None:
         """A request goes to the other phone's newest flow, whatever that is when it arrives."""
         self.messages.append(SentMessage(self.now, phone.name, flow, octets))
-        if self._is_dead(phone, flow.interface) or (flow.reliable and flow not in phone.flows):
+        beside = flow.transport == "TCP" and any(known.stream == flow for known in phone.flows)
+        if self._is_dead(phone, flow.interface) or (flow.reliable and flow not in phone.flows and not beside):
+            return
+        if beside and not self.streams:
+            self.later(2 * self.wire.delay, partial(self._refuse_stream, phone, flow))
             return
         if not octets.startswith(b"SIP/2.0"):
             self._came_on[phone.name, *_transaction(octets)] = flow
@@ -445,11 +451,17 @@ class Street:
             self.wire.send((phone.name, flow.interface), other.name, ("sip", octets), self.now)
             return
         at = self.now + self.wire.delay + self.wire.jitter * fraction(self._dice)
+        if beside and (phone.name, flow) not in self._connected:
+            self._connected.add((phone.name, flow))
+            at += 2 * self.wire.delay
         while fraction(self._dice) < min(self.wire.loss, 0.5):
             at += RESEND
         stream = (phone.name, flow.serial)
         at = self._stream_end[stream] = max(at, self._stream_end.get(stream, 0.0))
         self.later(at - self.now, lambda: self._arrive(other.name, "sip", octets))
+
+    def _refuse_stream(self, phone: TestPhone, stream: Flow) -> None:
+        phone.agent.stream_failed(stream, self.now)
 
     def _register(self, phone: TestPhone, flow: Flow, octets: bytes) -> None:
         """A registrar that takes everything and gives a GRUU."""
@@ -489,5 +501,5 @@ class Street:
         alive = [flow for flow in phone.flows if not self._is_dead(phone, flow.interface)]
         if octets.startswith(b"SIP/2.0"):
             came_on = self._came_on.get((phone.name, *_transaction(octets)))
-            return came_on if came_on in alive else None
+            return came_on if came_on in alive or came_on in [flow.stream for flow in alive] else None
         return alive[-1] if alive else None

@@ -25,5 +25,11 @@ class Flow(NamedTuple):
         return self.transport != "UDP"
 
     @property
+    def stream(self) -> Flow:
+        """For a datagram flow the stream to the same place, which takes what is too large for a datagram (RFC 3261
+        section 18.1.1). Its `local` is where the datagrams come from; the connection leaves from any port."""
+        return self._replace(transport="TCP") if self.transport == "UDP" else self
+
+    @property
     def secure(self) -> bool:
         return self.transport == "TLS"

@@ -48,13 +48,11 @@ class InviteSession(DispatchSide):
         *,
         contact: str,
         options: SessionOptions | None = None,
-        stream_flow: Flow | None = None,
         trace: Trace = NO_TRACE,
     ) -> InviteSession:
         """Call: send `request`, the skeleton of an INVITE with Request-URI, From and To, perhaps Route, Call-ID
         and a body (the offer). `contact` is our Contact field value. Raises LocalError for another skeleton."""
         session = cls(layer, flow, contact, SessionState.CALLING, options, trace)
-        session.stream_flow = stream_flow
         session._start_call(request, now)
         return session
 

@@ -225,7 +225,7 @@ class DispatchSide(MoveSide):
             self.drop(outgoing)
         elif isinstance(event, TimedOut):
             self._unanswered(outgoing, 408, now)
-        elif self.flow != transaction.flow:
+        elif self.layer.streamless(self.flow) or transaction.flow not in (self.flow, self.flow.stream):
             self._send_again(outgoing, now)
         else:
             self._strand(outgoing, transaction, now)

@@ -7,7 +7,7 @@ from segue.protocols.sip.flow import Flow
 from segue.protocols.sip.invite_session_offers import OfferSide
 from segue.protocols.sip.invite_session_reoffer import Reoffer
 from segue.protocols.sip.offer_answer import Exchange, Step
-from segue.protocols.sip.session_core import Alarm, Leg, Outgoing, Purpose, exceeds_datagram
+from segue.protocols.sip.session_core import Alarm, Leg, Outgoing, Purpose
 from segue.protocols.sip.session_states import SessionState
 from segue.protocols.sip.transaction_events import RequestReceived
 from segue.protocols.sip.transaction_states import State
@@ -16,26 +16,10 @@ CHANGES = frozenset({Purpose.REINVITE, Purpose.UPDATE})
 
 
 class MoveSide(OfferSide):
-    def oversize(self, body: bytes) -> bool:
-        """Whether a re-INVITE with this body passes what a datagram may hold, and wants `stream_flow`."""
-        leg = self._modifiable()
-        if leg is None:
-            return self._call is not None and exceeds_datagram(self._call.request)
-        sequence = leg.dialog.local_sequence or 1
-        return exceeds_datagram(self.build(leg, "INVITE", body, sequence=sequence))
-
-    def change_flow(
-        self,
-        flow: Flow,
-        contact: str,
-        now: float,
-        *,
-        old_flow_works: bool = False,
-        stream: Flow | None = None,
-    ) -> None:
+    def change_flow(self, flow: Flow, contact: str, now: float, *, old_flow_works: bool = False) -> None:
         """From now on everything of this call goes by `flow`, with this Contact field value. Unless the old flow
         works, what is under way is sent again there."""
-        self._retarget(flow, contact, stream)
+        self._retarget(flow, contact)
         if not old_flow_works:
             if self.state is SessionState.CALLING:
                 self._place_again(None, now)
@@ -51,7 +35,6 @@ class MoveSide(OfferSide):
         now: float,
         *,
         old_flow_works: bool = False,
-        stream: Flow | None = None,
         content_type: str = "",
     ) -> None:
         """The host has moved: as `change_flow`, and the session is offered anew with `offer`, at once.
@@ -61,7 +44,7 @@ class MoveSide(OfferSide):
         answered: an UPDATE says it when there is early media, else the coming answer does. Up: re-INVITE; one
         that was under way on the dead flow is given up. A refusal does not end the call: ReofferRefused(moved=True).
         """
-        self._retarget(flow, contact, stream)
+        self._retarget(flow, contact)
         self._moved_at = now
         if self.state is SessionState.CALLING:
             if not old_flow_works or self._call is None or not self._call.heard:
@@ -77,8 +60,8 @@ class MoveSide(OfferSide):
             self._send_pending_again(now)
         self._proceed(now)
 
-    def _retarget(self, flow: Flow, contact: str, stream: Flow | None) -> None:
-        self.flow, self.contact, self.stream_flow = flow, contact, stream
+    def _retarget(self, flow: Flow, contact: str) -> None:
+        self.flow, self.contact = flow, contact
         for leg in (self.leg, *self.early.values()):
             if leg is not None:
                 leg.dialog.flow = flow
@@ -133,7 +116,11 @@ class MoveSide(OfferSide):
         if owed is not None and owed.transaction is not None:
             self.layer.move(owed.transaction, self.flow)
         for outgoing in (*self._outgoing.values(), *self._stranded):
-            if outgoing.pending and not outgoing.superseded and outgoing.transaction.flow != self.flow:
+            if (
+                outgoing.pending
+                and not outgoing.superseded
+                and outgoing.transaction.flow not in (self.flow, self.flow.stream)
+            ):
                 self._send_again(outgoing, now)
 
     def _send_again(self, outgoing: Outgoing, now: float) -> None:

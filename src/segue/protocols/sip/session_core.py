@@ -25,11 +25,10 @@ from segue.protocols.sip.session_events import (
 )
 from segue.protocols.sip.session_states import SESSION, SessionState, Turn
 from segue.protocols.sip.transaction_client import ClientTransaction
-from segue.protocols.sip.transaction_layer import DATAGRAM_LIMIT, TransactionLayer, without_via
+from segue.protocols.sip.transaction_layer import TransactionLayer, without_via
 from segue.protocols.sip.transaction_server import ServerTransaction
 from segue.protocols.sip.transaction_states import State
 
-VIA_ROOM = 120  # octets that the Via and credentials' growth may add to a request we measure
 MEMORY = 32  # requests under way, or open requests of the peer, that one session holds at most
 
 
@@ -183,7 +182,6 @@ class SessionCore:
     ) -> None:
         self.layer = layer
         self.flow = flow  # where requests go
-        self.stream_flow: Flow | None = None  # where those go that are too large for a datagram
         self.contact = contact  # our Contact field value
         self.state = state
         self.options = options or SessionOptions()
@@ -310,18 +308,11 @@ class SessionCore:
         if self.prepare is not None:
             self.prepare(request)
         self.highest = max(self.highest, request.cseq.number)
-        transaction = self.layer.send_request(request, self.way(request), now)
+        transaction = self.layer.send_request(request, self.flow, now)
         transaction.user = self
         outgoing = Outgoing(transaction, purpose, leg, offers, now)
         self._outgoing[transaction] = outgoing
         return outgoing
-
-    def way(self, request: Request) -> Flow:
-        """The flow for a request: the stream for one that is too large for a datagram (section 18.1.1)."""
-        flow = self.flow
-        if flow.reliable or self.stream_flow is None or not exceeds_datagram(request):
-            return flow
-        return self.stream_flow
 
     def again(
         self, outgoing: Outgoing, now: float, headers: dict[str, str] | None = None, body: bytes | None = None
@@ -375,7 +366,7 @@ class SessionCore:
         for name in ("Authorization", "Proxy-Authorization"):
             for value in invite.headers.get_all(name):
                 ack.headers.add(name, value)
-        flow = self.way(ack)
+        flow = self.layer.way(ack, self.flow)
         octets = self.layer.send(ack.copy(), flow)
         outgoing.acks[leg.dialog.id.remote_tag] = (ack, octets, flow)
 
@@ -386,7 +377,7 @@ class SessionCore:
             return False
         ack, octets, flow = known
         leg = self.leg
-        present = self.way(ack)
+        present = self.layer.way(ack, self.flow)
         if leg is not None and leg.dialog.id.remote_tag == tag and ack.uri != leg.dialog.remote_target:
             self.acknowledge(outgoing, leg, ack.body, ack.headers.get("Content-Type") or "")
         elif present != flow:
@@ -492,8 +483,3 @@ class SessionCore:
         except RemoteError:
             return False
         return target is not None and target != leg.dialog.remote_target
-
-
-def exceeds_datagram(request: Request) -> bool:
-    """Whether a request without Via passes the datagram limit even in compact form."""
-    return len(request.to_bytes(compact=True)) + VIA_ROOM > DATAGRAM_LIMIT

@@ -27,6 +27,7 @@ from segue.protocols.sip.transaction_server import Key, ServerTransaction
 from segue.protocols.sip.transaction_states import State
 
 COOKIE = "z9hG4bK"
+VIA_ROOM = 120  # octets that our Via adds at most
 DATAGRAM_LIMIT = 1300  # octets; a larger request goes by a stream when there is one (RFC 3261 section 18.1.1)
 
 Transaction = ClientTransaction | ServerTransaction
@@ -36,7 +37,8 @@ class TransactionLayer:
     """All transactions of one element.
 
     `limit` bounds the server transactions: what comes beyond is answered 503 with Retry-After and forgotten.
-    Client transactions are as many as their user makes.
+    Client transactions are as many as their user makes. `streams`: what is at the other end of a datagram flow takes
+    streams too, and a request that is too large for a datagram goes by one (`Flow.stream`).
     """
 
     def __init__(
@@ -45,11 +47,14 @@ class TransactionLayer:
         timers: Timers | None = None,
         trace: Trace = NO_TRACE,
         limit: int = 200_000,
+        streams: bool = False,
     ) -> None:
         self.timers = timers or Timers()
         self.entropy = entropy
         self._trace = trace
         self._limit = limit
+        self._streams = streams
+        self._streamless: set[Flow] = set()  # datagram flows whose stream did not work
         self._clients: dict[tuple[str, str], ClientTransaction] = {}
         self._servers: dict[Key, ServerTransaction] = {}
         self._merging: dict[Key, ServerTransaction] = {}
@@ -62,9 +67,10 @@ class TransactionLayer:
     def send_request(
         self, request: Request, flow: Flow, now: float, *, sent_by: str = "", branch_suffix: str = ""
     ) -> ClientTransaction:
-        """Send `request` on `flow` and see to its retransmission. Adds the Via: `sent_by` (default: the flow's
-        local address), rport (RFC 3581) and a new branch, which ends in `branch_suffix` (a proxy puts its loop
-        detection there, RFC 5393). The request is the transaction's from now on."""
+        """Send `request` on `flow` (or its stream) and see to its retransmission. Adds the Via: `sent_by` (default:
+        the flow's local address), rport (RFC 3581) and a new branch, which ends in `branch_suffix` (a proxy puts its
+        loop detection there, RFC 5393). The request is the transaction's from now on."""
+        flow = self.way(request, flow)
         branch = self._add_via(request, flow, sent_by, branch_suffix)
         transaction = ClientTransaction(request, branch, flow, self.timers, self._outbox)
         self._keep(transaction)
@@ -121,10 +127,23 @@ class TransactionLayer:
         """Send once, without a transaction: the ACK of a 2xx (which gets its Via here), a stateless response.
         Returns the octets, for `send_octets`."""
         if isinstance(message, Request):
+            flow = self.way(message, flow)
             self._add_via(message, flow, sent_by, "")
         octets = write(message, flow)
         self._outbox.send(flow, octets)
         return octets
+
+    def way(self, request: Request, flow: Flow) -> Flow:
+        """`flow`, or its stream for a request without Via that passes the datagram limit even in compact form
+        (section 18.1.1)."""
+        if flow.reliable or not self._streams or flow in self._streamless:
+            return flow
+        large = len(request.to_bytes(compact=True)) + VIA_ROOM > DATAGRAM_LIMIT
+        return flow.stream if large else flow
+
+    def streamless(self, flow: Flow) -> bool:
+        """Whether the stream of this datagram flow has failed, and the flow itself has not."""
+        return flow in self._streamless
 
     def send_octets(self, octets: bytes, flow: Flow) -> None:
         """Send once more what `send` sent."""
@@ -197,7 +216,15 @@ class TransactionLayer:
             self._settle(transaction)
             if failed:
                 self._outbox.tell(FlowFailed(transaction))
+        self._streamless.discard(flow)
         self._trace.note("transaction", "flow failed", flow=flow, now=now)
+
+    def stream_failed(self, stream: Flow, now: float) -> None:
+        """The stream of a datagram flow did not come about, or broke. What waits on it goes by datagrams then, as
+        does everything later on that flow (section 18.1.1)."""
+        if self._of_flow(stream):
+            self._streamless.add(stream._replace(transport="UDP"))
+        self.flow_failed(stream, now)
 
     def __len__(self) -> int:
         """How many transactions there are."""
@@ -356,7 +383,7 @@ class TransactionLayer:
         if flow.reliable:
             return list(self._on_flow.get(flow, ()))
         everything: list[Transaction] = [*self._clients.values(), *self._servers.values()]
-        return [transaction for transaction in everything if transaction.flow == flow]
+        return [transaction for transaction in everything if transaction.flow in (flow, flow.stream)]
 
 
 def write(message: Request | Response, flow: Flow) -> bytes:
