@@ -383,7 +383,8 @@ class TransactionLayer:
         if flow.reliable:
             return list(self._on_flow.get(flow, ()))
         everything: list[Transaction] = [*self._clients.values(), *self._servers.values()]
-        return [transaction for transaction in everything if transaction.flow in (flow, flow.stream)]
+        flows = (flow, flow.stream) if self._streams else (flow,)
+        return [transaction for transaction in everything if transaction.flow in flows]
 
 
 def write(message: Request | Response, flow: Flow) -> bytes:
