@@ -61,7 +61,14 @@ def list_scenarios() -> None:
 @click.option("--speech", default="coded", show_default=True, help="coded, speech, or a WAV file.")
 @click.option("--dad", default="optimistic", show_default=True, help="Duplicate address detection.")
 @click.option("--initial-sequence", type=click.IntRange(0, 65535), help="First RTP sequence number.")
-@click.option("--attacks", type=click.IntRange(0, 100_000), default=0, help="Packets to forge and replay.")
+@click.option(
+    "--attacks",
+    type=click.IntRange(0, 20_000),
+    default=1000,
+    show_default=True,
+    metavar="N",
+    help="Packets to forge and replay in each walk.",
+)
 @click.option("--json", "json_file", metavar="FILE", help="Write the result there; - is standard output.")
 @click.option("--report", "report_dir", metavar="DIR", help="Keep everything there, with report.html.")
 @click.option("--pcap", "pcap_dir", metavar="DIR", help="Keep the captures there.")

@@ -25,6 +25,7 @@ from segue.lab.links import python_command
 from segue.lab.network import Network, wait_for
 from segue.lab.options import RunOptions
 from segue.lab.phones import LabPhone, Office
+from segue.lab.scenario import Progress
 from segue.lab.topology import DOMAIN, OFFICE_TO_CAFE, StationInterface, Topology
 
 GOT = 0.95  # of a stream's speech: it was overheard
@@ -84,7 +85,10 @@ LONGEST = 20.0  # seconds of a call
 
 
 def run_controls(
-    folder: Path, options: RunOptions | None = None, controls: tuple[Control, ...] = CONTROLS
+    folder: Path,
+    options: RunOptions | None = None,
+    controls: tuple[Control, ...] = CONTROLS,
+    progress: Progress | None = None,
 ) -> list[AttackResult]:
     """About 25 s. `options`: codec and family are taken from them. Each control leaves its captures and recordings in
     a folder of its name. Raises LocalError when a phone does not start."""
@@ -94,11 +98,11 @@ def run_controls(
     with Network(TOPOLOGY, seed=base.seed, folder=folder) as network:
         office = Office(network, folder / "office")
         office.start_server()
-        results = [
-            result
-            for control in controls
-            for result in _run(network, office, folder / control.name, base, control)
-        ]
+        results = []
+        for number, control in enumerate(controls):
+            if progress:
+                progress(f"with the defence off: {control.name}", number, len(controls))
+            results += _run(network, office, folder / control.name, base, control)
     return _summed(results)
 
 

@@ -2,7 +2,7 @@
 
 - forged media: 20 ms pieces of the recording in which the attacker's tone is what is heard, or something louder than
   the coded signal ever is: what becomes of the tone when SRTP is decrypted and not authenticated;
-- replayed media: 20 ms pieces of the coded signal that the recording has again after a later one;
+- replayed media: 20 ms pieces of what was said that the recording has again after a later one;
 - forged SIP: a phone answered it with 200, sent media to the attacker's address, or the call ended early;
 - forged RTCP BYE: the call ended early.
 """
@@ -21,6 +21,7 @@ from segue.base.errors import LocalError, RemoteError
 from segue.base.frame import Samples
 from segue.base.resample import resample
 from segue.devices.wav_format import read_format
+from segue.lab import spoken
 from segue.lab.attacker import (
     BYE,
     CANCEL,
@@ -95,9 +96,12 @@ def foreign_ms(recording: Recording, coded: bool = True) -> float:
     return float(heard.sum()) * 1000 * HOP / RATE
 
 
-def repeated_pieces(recording: Recording) -> int:
-    """20 ms pieces of the coded signal that were heard again."""
-    return round(repeated_ms(analyse(recording.samples, recording.rate)) / PIECE_MS)
+def repeated_pieces(recording: Recording, speech: Samples | None = None) -> int:
+    """20 ms pieces that were heard again, of the coded signal or of `speech` (at RATE)."""
+    if speech is None:
+        return round(repeated_ms(analyse(recording.samples, recording.rate)) / PIECE_MS)
+    samples = resample(recording.samples, recording.rate, RATE)
+    return round(spoken.repeated(spoken.places(samples, speech, RATE)) * spoken.HOP * 1000 / PIECE_MS)
 
 
 def judge(
@@ -107,12 +111,12 @@ def judge(
     captures: Path | None = None,
     until: float | None = None,
     log: Path | None = None,
-    coded: bool = True,
+    speech: Samples | None = None,
 ) -> list[AttackResult]:
     """Of each kind that was tried. `until`: Unix time at which the call was to end; by default as `plan.json` says.
-    By default the recordings are `folder`/HOST.wav and the captures `folder`/captures. `coded`: both talked the coded
-    signal; without it replays cannot be told from speech, and have no result. Raises LocalError when a phone that was
-    attacked has no recording: its silence would prove nothing."""
+    By default the recordings are `folder`/HOST.wav and the captures `folder`/captures. `speech`: what both talked,
+    at RATE, again and again; by default the coded signal. Raises LocalError when a phone that was attacked has no
+    recording: its silence would prove nothing."""
     tried = [line for line in read_log(log or folder / LOG) if line["kind"] in KINDS and line["reached"]]
     if until is None and (folder / "plan.json").exists():
         plan = json.loads((folder / "plan.json").read_text())
@@ -134,17 +138,17 @@ def judge(
     results = []
     for kind in KINDS:
         of_kind = [line for line in tried if line["kind"] == kind]
-        if not of_kind or (kind == REPLAYED_MEDIA and not coded):
+        if not of_kind:
             continue
         if kind in (FORGED_MEDIA, REPLAYED_MEDIA):
-            results.append(_judge_media(kind, of_kind, heard, coded))
+            results.append(_judge_media(kind, of_kind, heard, speech))
         else:
             results.append(_judge_signalling(kind, of_kind, seen, ended))
     return results
 
 
 def _judge_media(
-    kind: str, tried: list[dict[str, Any]], heard: Mapping[str, Recording], coded: bool
+    kind: str, tried: list[dict[str, Any]], heard: Mapping[str, Recording], speech: Samples | None
 ) -> AttackResult:
     accepted, evidence = 0, []
     for host in sorted({line["target"] for line in tried}):
@@ -152,9 +156,9 @@ def _judge_media(
             raise LocalError(f"there is no recording of what {host} heard", "record it: --audio-out FILE.wav")
         count = sum(line["target"] == host for line in tried)
         if kind == FORGED_MEDIA:
-            pieces = round(foreign_ms(heard[host], coded) / PIECE_MS)
+            pieces = round(foreign_ms(heard[host], speech is None) / PIECE_MS)
         else:
-            pieces = repeated_pieces(heard[host])
+            pieces = repeated_pieces(heard[host], speech)
         accepted += min(count, pieces)
         evidence.append(f"{host} heard {pieces} of {count} pieces")
     return AttackResult(kind, len(tried), accepted, "; ".join(evidence))

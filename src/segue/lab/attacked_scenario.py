@@ -3,38 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from segue.devices.open import SPEECH
+from segue.base.frame import Samples
 from segue.lab.attack_controls import run_controls
-from segue.lab.attack_verdict import as_json, judge
+from segue.lab.attack_verdict import RATE, AttackResult, as_json, judge
 from segue.lab.attacks import LOG, start_attacks
 from segue.lab.eavesdropper import CODED, as_attack, eavesdrop
 from segue.lab.network import Network
 from segue.lab.options import RunOptions
 from segue.lab.phones import Office
-from segue.lab.scenario import Scenario
+from segue.lab.scenario import Progress, Scenario
+from segue.lab.spoken import spoken_signal
 
 AT_THE_END = 2.0  # seconds before the call's end without attacks, so that what they did shows
 RESULTS = "attacks.json"
-SPEECH_FILE = Path(__file__).parents[1] / "devices" / "speech" / SPEECH
 
 
 class AttackedScenario(Scenario):
-    """The same with `options.attacks` packets forged or replayed while the call lasts."""
+    """The same with `options.attacked` packets forged or replayed while the call lasts."""
 
     def _call(self, network: Network, office: Office, resolvers: str) -> None:
-        options = self.options
         attacks = start_attacks(
             network,
             self.folder,
             seconds=max(1.0, self.plan.duration - AT_THE_END),
-            total=options.attacks,
-            secure=options.agreed_keying != "none",
-            sip_over_udp=options.signalling == "udp",
-            seed=options.seed,
+            total=self.options.attacked,
+            seed=self.options.seed,
         )
         try:
             super()._call(network, office, resolvers)
@@ -42,21 +37,35 @@ class AttackedScenario(Scenario):
             attacks.stop()
 
 
-def conclude(
-    folder: Path, options: RunOptions, secrets: Mapping[str, bytes] | None = None
-) -> list[dict[str, Any]]:
-    """After an attacked run in `folder`: judge it, listen to it, run the controls in `folder`/controls, and write all
-    of it to `folder`/attacks.json. `secrets`: what must not be on any wire, by name."""
-    coded = options.speech == CODED
-    results = judge(folder, coded=coded)
-    talkers: tuple[Path | str, ...] = (CODED,) if coded else _talkers(options)
+def conclude(folder: Path, options: RunOptions, progress: Progress) -> None:
+    """After a run in `folder`: listen to it, judge what was tried on it, run the controls in `folder`/controls, and
+    write all of it to `folder`/attacks.json. A call in the clear is only listened to. Nothing for a run without
+    attacks."""
+    if not options.attacks:
+        return
+    progress("judging what was tried", 0, 1)
+    results = [] if not options.attacked else judge(folder, speech=_speech(options))
+    results.append(_overhear(folder, options))
+    controls = run_controls(folder / "controls", options, progress=progress) if options.attacked else []
+    (folder / RESULTS).write_text(json.dumps(as_json(results, controls), indent=1))
+
+
+def _overhear(folder: Path, options: RunOptions) -> AttackResult:
+    """What somebody on every link got of the speech, and of the passwords and keys."""
+    log = folder / LOG
+    passwords = {
+        f"password of {file.stem}": file.read_bytes().strip()
+        for file in (folder / "office").glob("*.password")
+    }
     heard = eavesdrop(
-        folder / "captures", folder / "overheard", talkers=talkers, secrets=secrets, injected=folder / LOG
+        folder / "captures",
+        folder / "overheard",
+        talkers=(options.speech,),
+        secrets=passwords,
+        injected=log if log.exists() else None,
     )
-    listed = as_json([*results, as_attack(heard)], run_controls(folder / "controls", options))
-    (folder / RESULTS).write_text(json.dumps(listed, indent=1))
-    return listed
+    return as_attack(heard)
 
 
-def _talkers(options: RunOptions) -> tuple[Path | str, ...]:
-    return (SPEECH_FILE if options.speech == "speech" else Path(options.speech),)
+def _speech(options: RunOptions) -> Samples | None:
+    return None if options.speech == CODED else spoken_signal(options.speech, RATE)

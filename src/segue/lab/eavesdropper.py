@@ -21,11 +21,12 @@ from segue.base.errors import RemoteError
 from segue.base.frame import Frame, Samples
 from segue.base.resample import resample
 from segue.devices.wav_sink import WavSink
-from segue.lab.attack_verdict import AttackResult, read_recording
+from segue.lab.attack_verdict import AttackResult
 from segue.lab.attacks import read_log
 from segue.lab.capture import Captured, read_captures
 from segue.lab.forgeries import codec_name
 from segue.lab.packets import TCP, UDP, Packet
+from segue.lab.spoken import spoken_signal
 from segue.lab.wiretap import is_media
 from segue.media.codecs import codec_for
 from segue.media.coded_signal import analyse
@@ -70,13 +71,14 @@ def eavesdrop(
     captures: Path,
     out: Path | None = None,
     *,
-    talkers: Iterable[Path | str] = (CODED,),
+    talkers: Iterable[str] = (CODED,),
     secrets: Mapping[str, bytes] | None = None,
     injected: Path | None = None,
 ) -> Report:
-    """Listen to all captures of a folder. `out` gets a WAV file of each stream. `talkers`: what was spoken, WAV files
-    or CODED. `secrets`: what must not be in the captures besides speech and keys, by name. `injected`: the log of
-    attacks on the same call, whose forgeries are no speech. Raises LocalError for what cannot be read."""
+    """Listen to all captures of a folder. `out` gets a WAV file of each stream. `talkers`: what was spoken, as
+    their phones were told (`devices.open`). `secrets`: what must not be in the captures besides speech and keys, by
+    name. `injected`: the log of attacks on the same call, whose forgeries are no speech. Raises LocalError for what
+    cannot be read."""
     seen = [(c, packet) for c in read_captures(captures) if (packet := c.packet()) is not None]
     if injected is not None:
         seen = _without_forgeries(seen, injected)
@@ -143,7 +145,7 @@ def _listen(
     ssrc: int,
     packets: list[tuple[int, RtpPacket]],
     types: Mapping[int, str],
-    spoken: list[Path | str],
+    spoken: list[str],
     out: Path | None,
 ) -> Overheard:
     heard, rate, codec = decode([rtp for _, rtp in packets], types)
@@ -210,7 +212,7 @@ def likeness(piece: Samples, spoken: Samples) -> float:
     return float((np.abs(product[: len(norm)]) / norm).max())
 
 
-def g711_pieces(talker: Path | str) -> list[bytes]:
+def g711_pieces(talker: str) -> list[bytes]:
     """Pieces out of the middle of packets of 20 ms, in A-law and mu-law."""
     spoken = _spoken(talker)
     frames = len(spoken) // 160
@@ -237,8 +239,7 @@ def search(seen: Iterable[tuple[Captured, Packet]], needles: Mapping[str, list[b
     }
 
 
-def _spoken(talker: Path | str) -> Samples:
+def _spoken(talker: str) -> Samples:
     if talker == CODED:
         return coded_signal(0, 1500, RATE)  # a minute
-    recording = read_recording(Path(talker))
-    return resample(recording.samples, recording.rate, RATE)
+    return spoken_signal(talker, RATE)

@@ -22,8 +22,8 @@ KEYED_OVER = ("tls",)
 class RunOptions:
     """`link_time` and `overlap` in ms. `keying` empty: SDES over TLS, none over UDP and TCP, where keys could be
     read. `speech`: what both talk: "coded" (which tells what was not heard), "speech" (recorded, human) or a
-    WAV file. `attacks`: forged and replayed packets to inject during a walk. `speed` in m/s; 0: 2, or 4 when there
-    are several rounds."""
+    WAV file. `attacks`: packets to forge and replay during each walk of a protected call (`two-subnets`: during all
+    of it), and on weak phones for control. `speed` in m/s; 0: 2, or 4 when there are several rounds."""
 
     scenario: str = "walk"
     mode: str = "reinvite"
@@ -43,7 +43,7 @@ class RunOptions:
     cn: str = "segue"
     speech: str = "coded"
     initial_sequence: int | None = None
-    attacks: int = 0
+    attacks: int = 1000
     speed: float = 0.0
     dad: str = "optimistic"
 
@@ -70,6 +70,13 @@ class RunOptions:
     @property
     def agreed_keying(self) -> str:
         return self.keying or ("sdes" if self.signalling in KEYED_OVER else "none")
+
+    @property
+    def attacked(self) -> int:
+        """Packets to forge and replay in all. A call in the clear is heard, not attacked: it would not last."""
+        if self.agreed_keying == "none":
+            return 0
+        return self.attacks * (self.rounds if self.scenario == "walk" else 1)
 
     @property
     def topology(self) -> str:

@@ -11,10 +11,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from segue.base.errors import LocalError
+from segue.lab.attacked_scenario import AttackedScenario, conclude
 from segue.lab.options import RunOptions
 from segue.lab.report import print_table, write_report
 from segue.lab.results import result, write_series
-from segue.lab.scenario import Scenario
+from segue.lab.scenario import LEFT_BEHIND, Scenario
 
 
 def run_scenario(
@@ -27,7 +29,7 @@ def run_scenario(
     """Returns the result. Without `report_dir` what the run leaves is thrown away, but for the captures in
     `pcap_dir`. Raises LocalError."""
     console = Console(stderr=quiet)
-    kept = Path(report_dir) if report_dir else None
+    kept = _emptied(Path(report_dir)) if report_dir else None
     folder = kept or Path(tempfile.mkdtemp(prefix="segue-run-"))
     try:
         _run(options, folder, console)
@@ -55,6 +57,16 @@ def write_results(folder: Path) -> Path:
     return write_report(folder)
 
 
+def _emptied(folder: Path) -> Path:
+    """Without what an earlier run left there. LocalError when it has something else in it."""
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / "options.json").exists():
+            raise LocalError(f"{folder} is not empty, and not of an earlier run", "give another --report")
+        for path in map(folder.joinpath, LEFT_BEHIND):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    return folder
+
+
 def _run(options: RunOptions, folder: Path, console: Console) -> None:
     columns = (
         TextColumn("{task.description:32}"),
@@ -68,4 +80,6 @@ def _run(options: RunOptions, folder: Path, console: Console) -> None:
         def tell(what: str, done: float, total: float) -> None:
             progress.update(task, description=what, completed=min(done, total), total=total)
 
-        Scenario(options, folder, tell).run()
+        scenario = AttackedScenario if options.attacked else Scenario
+        scenario(options, folder, tell).run()
+        conclude(folder, options, tell)

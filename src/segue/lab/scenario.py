@@ -27,6 +27,14 @@ from segue.lab.topology import TOPOLOGIES
 from segue.testing.entropy import SeededEntropy
 
 REPORT_EVERY = 0.1  # seconds between two reports of the radio
+LEFT_BEHIND = (
+    *("options.json", "plan.json", "topology.txt", "links.jsonl", "links.json", "signals.jsonl"),
+    *("phones", "captures", "mn.wav", "cn.wav", "mn.radio", "cn.radio", "office", "resolvers", "resolv.conf"),
+    *("addresses-mn.jsonl", "addresses-mn.log", "attach-mn.log", "dns.log", "routers.log", "zone"),
+    *("attack_plan.json", "attacks.jsonl", "attacks.err", "attacks.json", "overheard", "controls"),
+    *("result.json", "series.json", "report.html"),
+)
+"""What a run and its judgement leave in their folder."""
 
 Progress = Callable[[str, float, float], None]
 """Told what is going on, and how far: seconds done and seconds in all."""

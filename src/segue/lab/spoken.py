@@ -19,7 +19,9 @@ WINDOW, HOP = 0.08, 0.04  # seconds
 ALIKE = 0.6  # normalised correlation from which a window counts as found
 LOUD = 0.01  # root mean square, of full scale, below which a window says nothing
 NEAR = 3.0  # seconds around the expected place that are searched
-BACK = 0.1  # seconds by which a place must lie behind an earlier one to be a repetition
+ASTRAY = 0.03  # seconds by which two windows side by side may be shifted; the playout shifts by less
+AROUND = 30  # windows before and after one that say how late the speech is
+BACK = 0.1  # seconds by which a window must be later than those around it to be a repetition
 
 Signal = NDArray[np.float32]
 
@@ -43,7 +45,8 @@ def spoken_signal(text: str, rate: int) -> Samples:
 
 
 def places(recording: Samples, spoken: Samples, rate: int) -> list[Place]:
-    """Every window of the recording that was found, in the order of the recording."""
+    """Every window of the recording that was found and lies as one beside it does, in the order of the recording:
+    one alone may be of another vowel that sounds alike."""
     heard, said = _scaled(recording), _scaled(spoken)
     width, hop = int(WINDOW * rate), int(HOP * rate)
     found: list[Place] = []
@@ -56,7 +59,17 @@ def places(recording: Samples, spoken: Samples, rate: int) -> list[Place]:
         place = _search(window, said, rate, expected)
         if place is not None:
             found.append(Place(at, place))
-    return found
+    return [place for n, place in enumerate(found) if _confirmed(place, found[max(0, n - 1) : n + 2])]
+
+
+def _confirmed(place: Place, around: list[Place]) -> bool:
+    """Whether one of those before and after it is as late as it is."""
+    return any(
+        other is not place
+        and abs(other.heard_at - place.heard_at) < 3 * HOP
+        and abs((other.heard_at - other.spoken) - (place.heard_at - place.spoken)) < ASTRAY
+        for other in around
+    )
 
 
 def unheard(found: list[Place], spoken: Samples, rate: int) -> list[tuple[float, float]]:
@@ -80,12 +93,11 @@ def unheard(found: list[Place], spoken: Samples, rate: int) -> list[tuple[float,
 
 
 def repeated(found: list[Place]) -> int:
-    """Windows that are from before what had been heard already."""
-    newest, count = float("-inf"), 0
-    for place in found:
-        count += place.spoken < newest - BACK
-        newest = max(newest, place.spoken)
-    return count
+    """Windows that are from before what was said around them: more than BACK later than the middle of their
+    neighbours, of which replays are the smaller part."""
+    late = np.array([place.heard_at - place.spoken for place in found])
+    usual = np.array([np.median(late[max(0, n - AROUND) : n + AROUND + 1]) for n in range(len(late))])
+    return int(np.sum(late > usual + BACK))
 
 
 def _scaled(samples: Samples) -> Signal:

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from segue.base.errors import RemoteError
+from segue.base.errors import LocalError, RemoteError
 from segue.base.frame import Frame, Samples
 from segue.base.keying import MasterKey, SrtpKeys, Suite
 from segue.base.secret import Secret
@@ -182,6 +182,11 @@ def config_of(options: dict[str, Any]) -> PhoneConfig:
 
 def main() -> None:
     options = json.loads(sys.argv[1])
+    try:
+        refuse_outside_lab()
+    except LocalError as error:
+        print(f"weak phone: {error}", file=sys.stderr)
+        sys.exit(2)
 
     async def live() -> None:
         await WeakPhone(config_of(options), options["weak"], options["answer_after"]).run()

@@ -33,6 +33,7 @@ from segue.lab.capture import CaptureWriter
 from segue.lab.eavesdropper import as_attack, eavesdrop, likeness, speech_share
 from segue.lab.forgeries import ToneVoice, Udp, forged_rtcp_bye
 from segue.lab.packets import parse_frame
+from segue.lab.spoken import spoken_signal
 from segue.lab.weak_phone import ForgetfulReceiver, TrustingReceiver
 from segue.lab.wiretap import Wiretap
 from segue.media.codecs import codec_for
@@ -273,7 +274,18 @@ def test_a_repeated_piece_is_a_replay_accepted(tmp_path: Path) -> None:
     assert judge(tmp_path)[0].accepted == 10
     _record(tmp_path / "cn.wav", signal)
     assert judge(tmp_path)[0].accepted == 0
-    assert judge(tmp_path, coded=False) == []
+
+
+def test_speech_that_is_heard_again_is_a_replay_accepted(tmp_path: Path) -> None:
+    octets = bytes([0x80, 8]) + bytes(20)
+    _case(
+        tmp_path, [_line(REPLAYED_MEDIA, 1.0, octets)] * 20, [(1.0, True, TO_PHONE._replace(payload=octets))]
+    )
+    speech = spoken_signal("speech", 8000)
+    _record(tmp_path / "cn.wav", speech[:40_000], speech[16_000:19_200], speech[40_000:64_000])
+    assert judge(tmp_path, speech=speech)[0].accepted >= 10
+    _record(tmp_path / "cn.wav", speech[:64_000])
+    assert judge(tmp_path, speech=speech)[0].accepted == 0
 
 
 @pytest.mark.parametrize(("last", "accepted"), [(8.0, 1), (20.0, 0)])

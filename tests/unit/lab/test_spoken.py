@@ -48,6 +48,12 @@ def test_an_outage_is_found(speech: Samples) -> None:
     assert 0.2 <= missing <= 0.5
 
 
+def test_one_window_that_resembles_what_is_said_later_is_no_sign_of_a_replay(speech: Samples) -> None:
+    heard = through_g711(speech[: 8 * RATE]).copy()
+    heard[4 * RATE + 80 : 4 * RATE + 560] = speech[5 * RATE + 80 : 5 * RATE + 560]
+    assert repeated(places(heard, speech, RATE)) == 0
+
+
 def test_replayed_packets_are_found(speech: Samples) -> None:
     heard = through_g711(speech[: 8 * RATE]).copy()
     heard[5 * RATE : 6 * RATE] = heard[3 * RATE : 4 * RATE]  # a second of what was said before
