@@ -7,28 +7,29 @@ import click
 
 @click.command()
 @click.option("--into", default="demo", show_default=True, metavar="DIR", help="Where the report goes.")
-@click.option(
-    "--soft", is_flag=True, help="Make before break: the next network is joined before the old one goes."
-)
+@click.option("--hard", is_flag=True, help="One radio: the old network is gone before the next one comes.")
 @click.option("--links", default="clean", show_default=True, help="clean, or street: jitter, loss, fading.")
 @click.option("--seed", type=int, default=1, show_default=True)
-def command(into: str, soft: bool, links: str, seed: int) -> None:
+def command(into: str, hard: bool, links: str, seed: int) -> None:
     """Walk out of the office in the middle of a call, and see that it goes on.
 
     A phone in the office WLAN calls another one, over TLS through a registrar, with encrypted media. Both play
     recorded speech. Its owner walks out of the WLAN's range, goes on over 3G, and arrives in the WLAN of a café;
-    an eavesdropper sits on every link, and an attacker forges and replays packets. Then the figures, a report page,
-    and what each end heard. It runs in network namespaces on this machine and takes about a minute and a half.
+    an eavesdropper sits on every link, and an attacker forges and replays packets, which he then does again to phones
+    without the defence. Then the figures, a report page, and what each end heard. It runs in network namespaces on
+    this machine and takes about two minutes.
     """
     from segue.lab.namespaces import enter_user_namespace
     from segue.lab.options import RunOptions
     from segue.lab.run import run_scenario
 
     enter_user_namespace()
-    click.echo("A walk out of the office, in network namespaces on this machine:\n")
+    click.echo("A walk out of the office in the middle of a call, in network namespaces on this machine:\n")
     click.echo("  office WLAN  ·····>  3G  ·····>  café WLAN\n")
-    options = RunOptions(
-        mode="soft" if soft else "reinvite", links=links, seed=seed, speech="speech", attacks=1000
-    )
+    options = RunOptions(mode="reinvite" if hard else "soft", links=links, seed=seed, speech="speech")
     run_scenario(options, into)
-    click.echo(f"what the other end heard: {into}/cn.wav    what you heard: {into}/mn.wav")
+    click.echo(f"listen: what the other end heard is in {into}/cn.wav, what you heard in {into}/mn.wav")
+    if not hard:
+        click.echo(
+            "and with one radio, where the old network is gone before the next one comes: segue demo --hard"
+        )

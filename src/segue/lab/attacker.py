@@ -36,7 +36,7 @@ KINDS = (FORGED_MEDIA, REPLAYED_MEDIA, RTCP_BYE, BYE, CANCEL, REINVITE, REPLAYED
 RUN, REPLAY_RUN = 25, 10  # packets; a decoder with a memory needs some to come to a new sound
 JUST_AHEAD = 0.010  # seconds after a genuine packet, 10 ms before the next one
 YOUNGEST, OLDEST = 0.05, 2.0  # seconds of age of what is replayed
-PATIENCE = 5.0  # seconds after the plan's end for what had no chance before
+PATIENCE = 15.0  # seconds after the plan's end for what had no chance before: phones that start slowly
 MOST = 20_000  # packets of one plan
 _METHODS = {BYE: "BYE", CANCEL: "CANCEL", REINVITE: "INVITE"}
 

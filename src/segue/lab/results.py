@@ -5,9 +5,7 @@ own words about addresses. What a phone says of itself is used for the times of 
 from __future__ import annotations
 
 import json
-import wave
 from collections.abc import Iterable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from segue.lab.links import LinkEvent
 from segue.lab.measures import Delivery, Direction, Sighting
 from segue.lab.packets import UDP
 from segue.lab.topology import TOPOLOGIES
-from segue.media.coded_signal import BLOCK, analyse, repeated_ms
+from segue.lab.unheard import Listened, listen
 from segue.media.quality import quality
 
 BUFFERED_MS = 60.0  # playout and codec, added to the path's delay for the E-model
@@ -61,9 +59,8 @@ class Run:
 def result(folder: Path) -> dict[str, Any]:
     """The JSON of a run (docs/measurements.md says what each key means)."""
     run = Run(folder)
-    heard = {host: _heard(folder / f"{host}.wav") for host in ("mn", "cn")}
-    unheard = {host: _Unheard(run, host, pieces) for host, pieces in heard.items()}
-    moves = [_move(run, planned, number, unheard) for number, planned in enumerate(run.plan["moves"])]
+    listened = {host: _listened(run, host) for host in ("mn", "cn")}
+    moves = [_move(run, planned, number, listened) for number, planned in enumerate(run.plan["moves"])]
     options = run.options
     first_up = run.event("mn", "up") or {}
     return {
@@ -79,7 +76,7 @@ def result(folder: Path) -> dict[str, Any]:
         "topology": (folder / "topology.txt").read_text(),
         "links": _links(folder),
         "moves": moves,
-        "summary": _summary(run, moves, unheard, heard),
+        "summary": _summary(run, moves, listened),
         "security": security.verdict(run.folder, run.uplink, run.downlink, run.sent, first_up),
         "setup_ms": _setup(run),
     }
@@ -105,7 +102,7 @@ def write_series(folder: Path) -> None:
     (folder / "series.json").write_text(json.dumps(series))
 
 
-def _move(run: Run, planned: dict[str, Any], number: int, unheard: dict[str, _Unheard]) -> dict[str, Any]:
+def _move(run: Run, planned: dict[str, Any], number: int, listened: dict[str, Listened]) -> dict[str, Any]:
     detached, attached = _link_events(run, number)
     began, ended = min(detached.wall, attached.wall), max(detached.wall, attached.wall)
     hard = attached.wall >= detached.wall
@@ -123,10 +120,9 @@ def _move(run: Run, planned: dict[str, Any], number: int, unheard: dict[str, _Un
         measures.first_after(run.downlink, place, attached.wall),
     ]
     both = None if None in flowing else max(t for t in flowing if t is not None)
-    up = measures.direction(run.uplink, run.received["cn"], began, ended, unheard["cn"].around(began, ended))
-    down = measures.direction(
-        run.downlink, run.received["mn"], began, ended, unheard["mn"].around(began, ended)
-    )
+    unheard = {host: each.around_ms(began, ended) for host, each in listened.items()}
+    up = measures.direction(run.uplink, run.received["cn"], began, ended, unheard["cn"])
+    down = measures.direction(run.downlink, run.received["mn"], began, ended, unheard["mn"])
     direct = sum(d.owd_new_ms or 0.0 for d in (up, down))
     return {
         "at_s": round(began - run.plan["begin"], 3),
@@ -186,26 +182,25 @@ def _links(folder: Path) -> list[dict[str, Any]]:
     return listed
 
 
-def _summary(
-    run: Run, moves: list[dict[str, Any]], unheard: dict[str, _Unheard], heard: dict[str, list[Any]]
-) -> dict[str, Any]:
+def _listened(run: Run, host: str) -> Listened:
+    """Its recording begins when its call is up."""
+    up = run.event(host, "up")
+    begin = float(up["time"]) if up else float(run.plan["begin"])
+    return listen(run.folder / f"{host}.wav", run.options["speech"], begin)
+
+
+def _summary(run: Run, moves: list[dict[str, Any]], listened: dict[str, Listened]) -> dict[str, Any]:
     streams = (run.uplink, run.downlink)
     whole = (float("-inf"), float("inf"))
-    coded = run.options["speech"] == "coded"
     return {
         "uplink_gap_ms": measures.spread(m["uplink"]["gap_ms"] for m in moves),
         "downlink_gap_ms": measures.spread(m["downlink"]["gap_ms"] for m in moves),
         "lost": sum(measures.lost(stream, *whole) for stream in streams),
         "packets": sum(len(stream) for stream in streams),
-        "unheard_ms": _total(u.total for u in unheard.values()),
-        "repeated_ms": _total(repeated_ms(pieces) if coded else None for pieces in heard.values()),
+        "unheard_ms": round(sum(each.total_ms for each in listened.values()), 1),
+        "repeated_ms": round(sum(each.repeated_ms for each in listened.values()), 1),
         "mos": _mos(run, moves),
     }
-
-
-def _total(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return round(sum(known), 1) if known else None
 
 
 def _mos(run: Run, moves: list[dict[str, Any]]) -> dict[str, float] | None:
@@ -256,45 +251,6 @@ def _setup(run: Run) -> dict[str, Any]:
 
 def _first(lines: list[dict[str, Any]], event: str, beginning: str) -> dict[str, Any] | None:
     return next((x for x in lines if x["event"] == event and x["line"].startswith(beginning)), None)
-
-
-class _Unheard:
-    """What of the coded signal one host did not hear. The recording begins when its call is up."""
-
-    def __init__(self, run: Run, host: str, pieces: list[Any]) -> None:
-        self._coded = run.options["speech"] == "coded"
-        up = run.event(host, "up")
-        self._begin = up["time"] if up else run.plan["begin"]
-        self._missing: list[tuple[float, int]] = []  # when, and how many blocks
-        for before, after in pairwise(pieces):
-            if after.block > before.block + 1:
-                self._missing.append((before.position, after.block - before.block - 1))
-
-    @property
-    def total(self) -> float | None:
-        return self._milliseconds(self._missing) if self._coded else None
-
-    def around(self, began: float, ended: float) -> float | None:
-        if not self._coded:
-            return None
-        inside = [
-            (at, count)
-            for at, count in self._missing
-            if began - 1.0 <= self._begin + at <= ended + measures.AFTER
-        ]
-        return self._milliseconds(inside)
-
-    @staticmethod
-    def _milliseconds(missing: list[tuple[float, int]]) -> float:
-        return round(sum(count for _, count in missing) * BLOCK * 1000, 1)
-
-
-def _heard(path: Path) -> list[Any]:
-    if not path.exists():
-        return []
-    with wave.open(str(path)) as file:
-        samples = np.frombuffer(file.readframes(file.getnframes()), dtype=np.int16)
-        return analyse(samples, file.getframerate())
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
