@@ -186,7 +186,7 @@ def test_a_held_call_may_be_silent_for_as_long_as_it_likes(holder: int) -> None:
     assert [e.held_by for e in held.said(say.HoldChanged)] == ["peer"]
     s.run(90)
     assert holding.is_up and held.is_up
-    assert not holding.hears(), "who holds does not hear the other"
+    assert not holding.hears() and not held.hears(), "who holds does not hear the other, nor is he heard"
     holding.agent.resume(holding.call.id, s.now)
     s.run(3)
     assert holding.said(say.HoldChanged)[-1].held_by == held.said(say.HoldChanged)[-1].held_by == ""

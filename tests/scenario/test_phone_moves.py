@@ -153,7 +153,7 @@ def test_a_held_call_stays_held(mover: int, soft: bool, holder: int) -> None:
     s.run(3)
     assert mn.said(say.MoveEnded)[0].ok
     assert not holding.said(say.HoldChanged) and not held.said(say.HoldChanged)
-    assert not holding.hears() and held.hears(), "who holds sends music and hears nothing"
+    assert not holding.hears() and not held.hears(), "who holds is not heard, and hears nothing"
     holding.agent.resume(holding.call.id, s.now)
     s.run(3)
     assert well(s)

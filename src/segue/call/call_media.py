@@ -113,10 +113,13 @@ class CallMedia:
             self._negotiation.rollback()
 
     def hold(self) -> None:
+        """From now on the peer hears nothing of us, whether or not it has agreed yet."""
         self._negotiation.hold()
+        self.session.holding = True
 
     def resume(self) -> None:
         self._negotiation.resume()
+        self.session.holding = False
 
     # Paths
 

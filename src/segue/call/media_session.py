@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from segue.base.entropy import Entropy, number
 from segue.base.errors import RemoteError
-from segue.base.frame import Frame
+from segue.base.frame import Frame, Samples
 from segue.base.keying import MasterKey, SrtpKeys
 from segue.base.machine import earliest
 from segue.base.resample import Resampler
@@ -64,7 +66,7 @@ class MediaSession:
     """Made before there is an agreement; `use` and `install` may come any number of times, in any order.
 
     The packet path is `receive`, `play` and `send`; RTCP comes out of `transmits` and wants `deadline` and
-    `expire`. `heard_at` is when authenticated media came last.
+    `expire`. `heard_at` is when authenticated media came last. While `holding`, silence leaves in place of our sound.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class MediaSession:
     ) -> None:
         self.identity = identity
         self.heard_at = now
+        self.holding = False
         self.agreement: MediaAgreement | None = None
         self.keys: SrtpKeys | None = None
         self._trace = trace
@@ -164,7 +167,9 @@ class MediaSession:
         event = self._next_event()
         if event is not None:
             return self._seal(event, now)
-        payload = encoder.encode(self._resampled(frame, encoder))
+        samples = self._resampled(frame, encoder)
+        # Silence, not nothing: address translators and the peer's own timers stay content.
+        payload = encoder.encode(np.zeros_like(samples) if self.holding else samples)
         if self._frames_per_packet > 1:
             self._bundle.append(payload)
             if len(self._bundle) < self._frames_per_packet:
@@ -329,7 +334,7 @@ class MediaSession:
             return None
         return dtmf.next_packet(self._sender, encoder.frame_ticks)
 
-    def _resampled(self, frame: Frame, encoder: Codec):  # type: ignore[no-untyped-def]
+    def _resampled(self, frame: Frame, encoder: Codec) -> Samples:
         if frame.rate == encoder.sample_rate:
             return frame.samples
         resampler = self._resampler

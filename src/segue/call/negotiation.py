@@ -19,6 +19,7 @@ from segue.call.config import PACKET_TIMES, MediaConfig
 from segue.call.extensions import Extension
 from segue.call.formats import CODECS, EVENTS, Format, PayloadTypes, events_for
 from segue.call.keying import accepts_profile
+from segue.call.known_peers import keeps_first_key
 from segue.call.local_media import AudioPart, LocalSession, own_parameters
 from segue.call.remote_media import RemoteMedia, audio_parts, read_media
 from segue.protocols.sdp import Direction, MediaDescription, SessionDescription, TimeDescription, parse_sdp
@@ -55,6 +56,7 @@ class Negotiation:
         self._parts: tuple[MediaDescription, ...] = ()  # every m= line of the session, refused form
         self._slot = 0
         self._peer: tuple[str, int] | None = None
+        self._keeps_first_key = False  # the peer does
         self._offer: _Offer | None = None
         self._open = False
         mine = [CODECS[name] for name in config.codecs]
@@ -63,7 +65,8 @@ class Negotiation:
     # ------------------------------------------------------------------ what the user wants
 
     def hold(self, inactive: bool = False) -> None:
-        """Hold the peer from the next offer or answer on. Media to it goes on (music) unless `inactive`."""
+        """Hold the peer from the next offer or answer on. It may go on to receive (silence, music) unless
+        `inactive`."""
         self._desired = Direction.INACTIVE if inactive else Direction.SENDONLY
 
     def resume(self) -> None:
@@ -137,7 +140,7 @@ class Negotiation:
             receives=offer.direction.receives and media.direction.sends,
         )
         mux = offer.rtcp_mux and media.rtcp_mux
-        self._peer = _identity(description)
+        self._peer, self._keeps_first_key = _identity(description), keeps_first_key(description)
         return self._conclude(offer.local, media, formats, direction, mux, held, offer.before)
 
     def rollback(self) -> None:
@@ -194,6 +197,7 @@ class Negotiation:
             moved = replaced or self._must_rekey(local)
             keys = self.keying.receive_offer(_for_keying(description, part), now, moved)
         self._types, self._slot, self._peer = types, slot, _identity(description)
+        self._keeps_first_key = keeps_first_key(description)
         self._parts = tuple(other.refused() for other in description.media)
         self._offer = None
         theirs, desired = media.direction, self._desired
@@ -250,8 +254,9 @@ class Negotiation:
         return max((time for time in PACKET_TIMES if time <= limit), default=PACKET_TIMES[0])
 
     def _must_rekey(self, local: LocalMedia) -> bool:
-        """RFC 4568 section 7.1.4: another address, another key; unless the peer has agreed to keep it."""
-        if self.agreement is None or self.agreement.local.rtp == local.rtp:
+        """RFC 4568 section 7.1.4: another address, another key; unless the peer has agreed to keep it, or would not
+        take another."""
+        if self.agreement is None or self.agreement.local.rtp == local.rtp or self._keeps_first_key:
             return False
         return Extension.KEEP_KEYS not in self.agreement.extensions
 

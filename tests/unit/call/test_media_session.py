@@ -118,6 +118,16 @@ def test_packets_of_sixty_milliseconds() -> None:
     assert len(parse_rtp(sent[2] or b"").payload) == 480
 
 
+def test_who_holds_is_not_heard_but_goes_on_sending() -> None:
+    pair = Pair()
+    pair.talk(30)
+    pair.ends[0].holding = True
+    assert max(pair.talk(30)[10:]) < 10
+    assert pair.packet() is not None
+    pair.ends[0].holding = False
+    assert min(pair.talk(30)[10:]) > 5000
+
+
 def test_a_pause_shows_in_time_but_not_in_numbers() -> None:
     pair = Pair()
     before = parse_rtp(pair.packet() or b"")

@@ -57,6 +57,28 @@ def test_baresip() -> None:
     assert answer.media[0].port == 41000
 
 
+@pytest.mark.parametrize(
+    ("tool", "keeps"),
+    [
+        ("baresip 1.0.0", True),
+        ("baresip v3.11.0", True),
+        ("baresip 3.12.0", False),
+        ("baresip 10.0.0", False),
+        ("pjmedia 2.14", False),
+        ("", False),
+    ],
+)
+def test_a_phone_that_takes_no_second_key_is_left_with_the_first(tool: str, keeps: bool) -> None:
+    """baresip before 3.12 goes on with the key of the first offer or answer, whatever a moved one says."""
+    us = phone()
+    body = BODIES["sdp_baresip_offer"].replace(b"tool:baresip 1.0.0", f"tool:{tool}".encode())
+    first = parse_sdp(us.receive_offer(body, HERE, 0.0)).media[0].value("crypto")
+    moved = LocalMedia(Address("203.0.113.2", 42000), Address("203.0.113.2", 42001))
+    second = parse_sdp(us.make_offer(moved, 1.0)).media[0].value("crypto")
+    assert first is not None and second is not None
+    assert (first.partition(" ")[2] == second.partition(" ")[2]) == keeps
+
+
 def test_baresip_with_optional_encryption() -> None:
     answer, agreement, suite = answered("baresip_optional")
     assert answer.media[0].protocol == "RTP/AVP"

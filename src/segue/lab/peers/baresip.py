@@ -1,7 +1,7 @@
 """baresip 1.0.0 as Debian has it, told what to do over its control port (netstrings with JSON in them).
 
-It has no file as a player (`aufile` is a source only), so that the filter `sndfile` records what it decodes, and
-`aubridge` takes the place of the loudspeaker. It looks for a change of its addresses every 60 s, not before.
+It has no file as a player (`aufile` is a source only), so that it plays to a `Loudspeaker`. It looks for a change of
+its addresses every 60 s, not before.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from typing import Any
 
 from segue.base.errors import LocalError
 from segue.lab.namespaces import Namespace
+from segue.lab.peers.loudspeaker import Loudspeaker
 from segue.lab.peers.program import Program, wait_until
-from segue.lab.peers.sound import write_coded
+from segue.lab.peers.sound import Recording, write_coded
 
 CONTROL_PORT = 4444
-_MODULES = ["g711.so", "g722.so", "opus.so", "srtp.so", "sndfile.so", "aufile.so", "aubridge.so"]
+_MODULES = ["g711.so", "g722.so", "opus.so", "srtp.so", "alsa.so", "aufile.so", "aubridge.so"]
 _APPLICATIONS = ["menu.so", "ctrl_tcp.so"]
+_CODECS = {"PCMA": (8000, 1), "PCMU": (8000, 1), "G722": (16000, 1), "opus": (48000, 2)}  # Hz, channels
 
 
 class Baresip:
@@ -37,18 +39,18 @@ class Baresip:
         keying: str = "sdes",
         ca: str = "",
         codec: str = "PCMA",
-        rate: int = 8000,
     ) -> None:
         self.program = Program(host, folder, "baresip")
         self._host = host
         self._control: socket.socket | None = None
         self._unread = b""
         self.seen: list[dict[str, Any]] = []
+        rate, channels = _CODECS[codec]
         parameters = [
             f"auth_user={aor.partition(':')[2].partition('@')[0]}",
             f"auth_pass={password}",
             f'outbound="sip:{proxy};transport={transport}"',
-            f"audio_codecs={codec}/{rate}/1" if codec != "opus" else "audio_codecs=opus/48000/2",
+            f"audio_codecs={codec}/{rate}/{channels}",
             "answermode=auto",
             "regint=600",
             "ptime=20",
@@ -57,11 +59,13 @@ class Baresip:
             parameters.append("mediaenc=srtp-mand")
         (folder / "accounts").write_text(f"<{aor};transport={transport}>;{';'.join(parameters)}\n")
         (folder / "accounts").chmod(0o600)
-        write_coded(folder / "speech.wav", rate)
+        write_coded(folder / "speech.wav", rate, channels)
+        self._loudspeaker = Loudspeaker(folder, "loudspeaker", rate, channels)
+        self.heard = Recording(self._loudspeaker.recording, rate)
         lines = [
             "poll_method epoll",
             f"audio_source aufile,{folder}/speech.wav",
-            "audio_player aubridge,loudspeaker",
+            "audio_player alsa,loudspeaker",
             "audio_alert aubridge,bell",
             "ausrc_format s16",
             "auplay_format s16",
@@ -69,7 +73,6 @@ class Baresip:
             "audec_format s16",
             "module_path /usr/lib/baresip/modules",
             f"ctrl_tcp_listen 127.0.0.1:{CONTROL_PORT}",
-            f"snd_path {folder}",
             *(f"module {name}" for name in _MODULES),
             "module_tmp account.so",
             *(f"module_app {name}" for name in _APPLICATIONS),
@@ -145,14 +148,9 @@ class Baresip:
     def hang_up(self) -> None:
         self.tell("hangup")
 
-    @property
-    def recording(self) -> Path:
-        """What it heard; a file that does not exist when there is none."""
-        found = sorted(self.program.folder.glob("dump-*-dec.wav"))
-        return found[-1] if found else self.program.folder / "dump-dec.wav"
-
     def stop(self) -> None:
         if self._control is not None:
             self._control.close()
             self._control = None
         self.program.stop()
+        self._loudspeaker.close()

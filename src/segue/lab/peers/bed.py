@@ -28,7 +28,8 @@ from segue.lab.phones import LabPhone, Office
 from segue.lab.topology import DOMAIN, OFFICE_TO_CAFE
 
 PORTS = {"tls": 5061, "tcp": 5060, "udp": 5060}
-FADING = (-60, -84, 4.0)  # dBm at first, dBm at last, dB a second
+FADING = (-60, -84, 8.0)  # dBm at first, dBm at last, dB a second
+OVERLAP = 1.0  # seconds from the end of a soft move until the old network is gone
 
 Peer = Baresip | Linphone
 
@@ -132,31 +133,36 @@ class Bed:
     # --- moves
 
     def hard_move(self, ours: LabPhone) -> dict[str, Any]:
-        """The WLAN is gone, and 50 ms later the café's is there. What the phone said when it had moved."""
+        """The WLAN is gone, and 50 ms later the café's is there. What the phone said of the move."""
+        before = count_of(ours, "move_ended")
         self.network.move("mn", "wlan0", "cafe")
-        return self._moved(ours)
+        return self._moved(ours, before)
 
     def soft_move(self, ours: LabPhone) -> dict[str, Any]:
-        """3G comes up, the WLAN fades, and is gone two seconds after the move."""
+        """3G comes up, the WLAN fades, and is gone a second after the move."""
         self.network.attach("mn", "wwan0", "umts")
         first, last, speed = FADING
         begin = time.monotonic()
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as radio:
-            while count_of(ours, "move_ended") == 0:
+            while count_of(ours, "move_ended") == 0 and time.monotonic() < begin + 15:
                 dbm = max(float(last), first - speed * (time.monotonic() - begin))
                 report = {"interface": "wlan0", "dbm": round(dbm, 1), "network": "office"}
                 radio.sendto(json.dumps(report).encode(), str(ours.radio))
-                if time.monotonic() - begin > 15:
-                    break
                 time.sleep(0.1)
-        ended = self._moved(ours)
-        time.sleep(2.0)
+        move = self._moved(ours, 0)
+        time.sleep(OVERLAP)
         self.network.detach("mn", "wlan0")
-        return ended
+        return move
 
-    def _moved(self, ours: LabPhone) -> dict[str, Any]:
-        wait_until(lambda: count_of(ours, "move_ended"), 10.0, "the end of the move", ours.events_file)
-        return [line for line in ours.lines() if line["event"] == "move_ended"][-1]
+    def _moved(self, ours: LabPhone, before: int) -> dict[str, Any]:
+        """The lines `move_begun` and `move_ended` of the newest move, as one."""
+        wait_until(
+            lambda: count_of(ours, "move_ended") > before, 10.0, "the end of the move", ours.events_file
+        )
+        begun, ended = (
+            [x for x in ours.lines() if x["event"] == f"move_{end}"][-1] for end in ("begun", "ended")
+        )
+        return begun | ended
 
 
 def count_of(

@@ -8,9 +8,10 @@ from pathlib import Path
 from segue.base.errors import LocalError
 from segue.lab.namespaces import Namespace
 from segue.lab.peers.program import Program, wait_until
-from segue.lab.peers.sound import write_coded
+from segue.lab.peers.sound import Recording, write_coded
 
 _ENCRYPTION = {"sdes": "srtp", "none": "none"}
+_RATES = {"PCMA": 8000, "PCMU": 8000, "G722": 16000, "opus": 48000}  # Hz, of what it plays and records
 _CODECS = ("opus/48000/2", "speex/16000", "speex/8000", "PCMU/8000", "PCMA/8000", "G722/8000", "GSM/8000")
 
 
@@ -29,10 +30,10 @@ class Linphone:
         keying: str = "sdes",
         ca: str = "",
         codec: str = "PCMA",
-        rate: int = 8000,
     ) -> None:
         self.program = Program(host, folder, "linphonec")
-        self.recording = folder / "heard.wav"
+        rate = _RATES[codec]
+        self.heard = Recording(folder / "heard.wav", rate)
         self.debug_log = folder / "debug.log"
         for place in (".local/share/linphone", ".config/linphone"):  # without them its core never starts
             (folder / place).mkdir(parents=True, exist_ok=True)
@@ -88,7 +89,7 @@ class Linphone:
         self.program.wait_printed("linphonec>", timeout)
         self.program.type("soundcard use files")
         self.program.type(f"play {folder}/speech.wav")
-        self.program.type(f"record {self.recording}")
+        self.program.type(f"record {self.heard.path}")
         self._wait_logged("Register refresher [200]", timeout)
 
     def _wait_logged(self, text: str, timeout: float) -> None:

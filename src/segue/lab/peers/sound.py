@@ -1,4 +1,4 @@
-"""What a peer speaks, as a file, and what a recording contains of the coded signal."""
+"""What a peer speaks, as a file, and what of the coded signal a recording contains."""
 
 from __future__ import annotations
 
@@ -11,59 +11,65 @@ import numpy as np
 from segue.base.coded_signal import BLOCK, coded_signal
 from segue.base.errors import LocalError
 from segue.base.frame import Samples
+from segue.devices.wav_format import HEADER
 from segue.media.coded_signal import Heard, analyse
 
-UNFINISHED_RATE = 8000  # Hz: what a recording without a header yet is taken for
-PATIENCE = 0.25  # seconds between two looks at a recording
+PATIENCE = 0.1  # seconds between two looks at a recording
 LONGEST = 90.0  # seconds; the numbers of the coded signal repeat after 96
 
 
-def write_coded(path: Path, rate: int, seconds: float = LONGEST) -> None:
-    """The coded signal from its first block on: 16-bit PCM, mono."""
+def write_coded(path: Path, rate: int, channels: int = 1, seconds: float = LONGEST) -> None:
+    """The coded signal from its first block on: 16-bit PCM, the same in all channels."""
     with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, rate, 0, "NONE", ""))
-        file.writeframes(coded_signal(0, round(seconds / BLOCK), rate).tobytes())
+        file.setparams((channels, 2, rate, 0, "NONE", ""))
+        file.writeframes(coded_signal(0, round(seconds / BLOCK), rate).repeat(channels).tobytes())
 
 
-def recording(path: Path) -> tuple[Samples, int]:
-    """Samples of the first channel and their rate; also of a file that is still being written, whose header
-    says nothing yet of its length."""
-    octets = path.read_bytes()
-    at, rate, channels = 12, UNFINISHED_RATE, 1
-    if octets[:4] != b"RIFF":  # linphonec writes the header last
-        return np.frombuffer(octets[44 : len(octets) // 2 * 2], np.int16), rate
-    while octets[at : at + 4] not in (b"data", b""):
-        if octets[at : at + 4] == b"fmt ":
-            channels = int.from_bytes(octets[at + 10 : at + 12], "little")
-            rate = int.from_bytes(octets[at + 12 : at + 16], "little")
-        at += 8 + int.from_bytes(octets[at + 4 : at + 8], "little")
-    sound = octets[at + 8 :]
-    whole = len(sound) - len(sound) % (2 * channels)
-    return np.frombuffer(sound[:whole], np.int16)[::channels], rate
+class Recording:
+    """A mono WAV file of 16 bits, also while it is being written; `rate` is for the time in which its header says
+    nothing yet (linphonec writes that last)."""
 
+    def __init__(self, path: Path, rate: int = 8000) -> None:
+        self.path = path
+        self._rate = rate
 
-def heard(path: Path) -> list[Heard]:
-    """The blocks in a recording; none when there is no recording."""
-    return analyse(*recording(path)) if path.exists() and path.stat().st_size > 44 else []
+    def heard(self, since: int = 0) -> list[Heard]:
+        """The blocks of the coded signal from this sample on; none when there is no recording."""
+        return analyse(*self._samples(since))
 
+    def await_sound(self, seconds: float = 1.0, timeout: float = 8.0) -> list[Heard]:
+        """What is heard from now on, as soon as it is that much. LocalError when it does not come."""
+        begin, end = self._length(), time.monotonic() + timeout
+        wanted = round(seconds / BLOCK)
+        while len(heard := self.heard(begin)) < wanted:
+            if time.monotonic() > end:
+                missing = wanted - len(heard)
+                raise LocalError(f"{missing} blocks of {wanted} are not heard", f"see {self.path}")
+            time.sleep(PATIENCE)
+        return heard
 
-def newest(path: Path) -> int:
-    """The highest block heard so far; -1 when none was."""
-    return max((block.block for block in heard(path)), default=-1)
+    def await_silence(self, seconds: float = 1.0, timeout: float = 3.0) -> None:
+        """Until nothing was heard for so long. LocalError when the sound goes on."""
+        end = time.monotonic() + timeout
+        while True:
+            begin = self._length()
+            time.sleep(seconds)
+            heard = self.heard(begin)
+            if not heard:
+                return
+            if time.monotonic() > end:
+                raise LocalError(f"{len(heard)} blocks are heard", f"see {self.path}")
 
+    def _length(self) -> int:
+        """Samples so far."""
+        return max(0, self.path.stat().st_size - HEADER) // 2 if self.path.exists() else 0
 
-def await_sound(path: Path, seconds: float = 1.0, timeout: float = 10.0) -> None:
-    """Until that much was heard beyond what the recording contains now. LocalError when it does not come."""
-    wanted = len(heard(path)) + round(seconds / BLOCK)
-    end = time.monotonic() + timeout
-    while (blocks := len(heard(path))) < wanted:
-        if time.monotonic() > end:
-            raise LocalError(f"{wanted - blocks} blocks are not heard in {path.name}", f"see {path}")
-        time.sleep(PATIENCE)
-
-
-def blocks_heard_in(path: Path, seconds: float) -> int:
-    """How many blocks come within the next `seconds`."""
-    before = len(heard(path))
-    time.sleep(seconds)
-    return len(heard(path)) - before
+    def _samples(self, since: int) -> tuple[Samples, int]:
+        if not self.path.exists():
+            return np.zeros(0, np.int16), self._rate
+        with open(self.path, "rb") as file:
+            header = file.read(HEADER)
+            file.seek(HEADER + 2 * since)
+            sound = file.read()
+        rate = int.from_bytes(header[24:28], "little") if header[:4] == b"RIFF" else self._rate
+        return np.frombuffer(sound[: len(sound) // 2 * 2], np.int16), rate
