@@ -18,6 +18,7 @@ from segue.protocols.sip.digest import DigestClient
 from segue.protocols.sip.framing import Pong, StreamReader
 from segue.protocols.sip.message import Headers, Request, Response, response_to
 from segue.protocols.sip.parser import parse_message
+from segue.protocols.stun.binding import BindingResponse, parse_binding, write_request
 from segue.server.authentication import hashes_of
 from segue.server.config import Listen, ServerConfig
 from segue.server.server import Server
@@ -186,3 +187,20 @@ async def test_a_user_added_while_it_runs_can_register(config, authority):
         phone.digest = DigestClient("carol", Secret("of carol"), SystemEntropy())
         assert (await phone.register()).status == 200
         phone.close()
+
+
+async def test_stun_beside_sip_tells_where_a_phone_is_seen(config):
+    """RFC 5626 section 8: on the same port."""
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+    async with Server(config) as server:
+        socket = UdpSocket(LOOPBACK, on_datagram=lambda octets, _, __: heard.put_nowait(octets))
+        remote = Address("127.0.0.1", server.port("UDP"))
+        for octets in (
+            b"\0\1" + bytes(18),
+            write_request(b"twelve bytes")[:19],
+            write_request(b"twelve bytes"),
+        ):
+            socket.send(octets, remote)
+        answer = parse_binding(await asyncio.wait_for(heard.get(), 5))
+        assert answer == BindingResponse(b"twelve bytes", socket.local)
+        socket.close()

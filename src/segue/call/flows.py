@@ -3,6 +3,10 @@
 `net` opens what is asked for and says what became of it. Servers are tried in the order that RFC 3263 gave
 for that network, the last one that worked at once and first, while DNS is asked beside (design decision 9).
 A flow that fails is opened again, with capped back-off (RFC 5626 section 4.5); no call ends with it.
+
+A stream has worked when it is there, a datagram flow when something has come on it. It is kept alive by double CRLFs;
+by STUN, which also notices a silent server and a NAT that has forgotten us, once the registrar has said that the
+server supports it (RFC 5626 sections 4.4.2 and 8).
 """
 
 from __future__ import annotations
@@ -20,8 +24,18 @@ BACKOFF_FIRST = 0.5  # seconds; RFC 5626 suggests 30 s base, which a call in pro
 BACKOFF_LIMIT = 30.0
 KEEPALIVE_STREAM = 95.0  # seconds between pings, RFC 5626 section 4.4.1: 95 to 120
 KEEPALIVE_DATAGRAM = 24.0  # section 4.4.2: 24 to 29
+SILENT = 32.0  # seconds without a message after which a datagram flow may be dead: a transaction's time
 LASTING = 5.0  # seconds after which a flow counts as having worked
 PONG_WITHIN = 10.0  # section 4.4.1
+STUN_WAITS = (
+    0.5,
+    1.0,
+    2.0,
+    4.0,
+    8.0,
+    16.0,
+    8.0,
+)  # seconds after each copy of a request (RFC 8489 section 6.2.1)
 
 
 class Server(NamedTuple):
@@ -65,9 +79,11 @@ class CloseWanted:
 
 @dataclass(frozen=True)
 class PingWanted:
-    """Send a keep-alive on the flow; `pong` when it is answered."""
+    """Send a keep-alive on the flow; `pong` when it is answered. With a `transaction` it is a STUN request; `bound`
+    when that is answered."""
 
     flow: Flow
+    transaction: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -95,12 +111,19 @@ class _Attempt:
 
     servers: list[Server] = field(default_factory=list)
     trying: Server | None = None
+    server: Server | None = None  # that of `flow`
     flow: Flow | None = None
     failures: int = 0
     retry_at: float | None = None
     ping_at: float | None = None
     pong_by: float | None = None
     opened_at: float = 0.0
+    heard_at: float | None = None  # when something came on `flow`
+    interval: float | None = None  # seconds between keep-alives, as the registrar said
+    stun: bool = False
+    transaction: bytes = b""  # of the STUN request under way
+    copies: int = 0  # of it
+    mapped: Address | None = None  # where the server sees us
 
 
 class Flows:
@@ -148,13 +171,34 @@ class Flows:
         if attempt is None or attempt.flow is not None:
             self._events.append(CloseWanted(flow))
             return
-        if attempt.trying is not None:
-            self._last_good[origin.family] = attempt.trying
-        attempt.flow, attempt.trying, attempt.retry_at, attempt.opened_at = flow, None, None, now
-        attempt.ping_at = now + self._keepalive(flow)
+        attempt.server, attempt.trying = attempt.trying or attempt.server, None
+        attempt.flow, attempt.retry_at, attempt.opened_at, attempt.heard_at = flow, None, now, None
+        attempt.interval, attempt.stun, attempt.transaction, attempt.mapped = None, False, b"", None
+        attempt.ping_at = now + self._keepalive(attempt, flow)
+        if flow.reliable and attempt.server is not None:
+            self._last_good[origin.family] = attempt.server
         self._events.append(FlowUp(origin, flow))
 
-    def failed(self, origin: Origin, flow: Flow | None, problem: str, now: float) -> None:
+    def heard(self, flow: Flow, now: float) -> None:
+        """Something came on the flow."""
+        for origin, attempt in self._attempts.items():
+            if attempt.flow == flow:
+                attempt.heard_at = now
+                if attempt.server is not None:
+                    self._last_good[origin.family] = attempt.server
+
+    def supports_outbound(self, flow: Flow, timer: int | None, now: float) -> None:
+        """The registrar has said so; `timer` is its Flow-Timer in seconds, if it gave one."""
+        for attempt in self._attempts.values():
+            if attempt.flow == flow:
+                attempt.stun = not flow.reliable
+                # Section 4.4.1: the server may call the flow dead when nothing came for so long.
+                attempt.interval = 0.8 * timer if timer else None
+                attempt.ping_at = now + self._keepalive(attempt, flow)
+
+    def failed(
+        self, origin: Origin, flow: Flow | None, problem: str, now: float, *, silent: bool = False
+    ) -> None:
         """The flow could not be opened (`flow` None) or broke. The next server is tried, then a pause."""
         attempt = self._attempts.get(origin)
         if attempt is None or (flow is not None and flow != attempt.flow):
@@ -162,23 +206,63 @@ class Flows:
         self._trace.note("flows", "failed", origin=origin, problem=problem)
         if attempt.flow is not None:
             lost, attempt.flow, attempt.pong_by, attempt.ping_at = attempt.flow, None, None, None
-            attempt.trying = None
-            # A connection that lasted is opened again at once. One that the server closes as soon as it hears us
-            # would be closed again.
-            lasted = now - attempt.opened_at >= LASTING
-            attempt.servers = self._order(origin) if lasted else []
-            attempt.failures = 0 if lasted else attempt.failures
+            self._after(origin, attempt, lost, silent, now)
             self._events.append(FlowDown(origin, lost, problem, 0.0))
         elif attempt.trying in attempt.servers:
             attempt.servers.remove(attempt.trying)
             attempt.trying = None
         self._try_next(origin, attempt, now, problem)
 
+    def give_up(self, flow: Flow, problem: str, now: float) -> None:
+        """The server at the other end does not do its work (RFC 3263 section 4.3): the next one is tried. A stream is
+        kept when there is no other, and a datagram flow on which something else has come lately."""
+        for origin, attempt in self._attempts.items():
+            if attempt.flow == flow:
+                others = [server for server in self._order(origin) if server != attempt.server]
+                heard = attempt.heard_at is not None and now - attempt.heard_at < SILENT
+                if others or not (flow.reliable or heard):
+                    self._close(origin, flow, problem, now)
+                return
+
+    def _close(self, origin: Origin, flow: Flow, problem: str, now: float) -> None:
+        """The flow is there, and its server silent: another one is wanted first."""
+        self._events.append(CloseWanted(flow))
+        self.failed(origin, flow, problem, now, silent=True)
+
+    def _after(self, origin: Origin, attempt: _Attempt, lost: Flow, silent: bool, now: float) -> None:
+        """Which servers come after a flow that is gone. The server of a stream that worked is tried again at once,
+        that of any other when the others have been. One that never worked, or that its server closes as soon as it
+        hears us, would go the same way again."""
+        gone, worked = attempt.server, attempt.heard_at is not None
+        if lost.reliable:
+            worked = now - attempt.opened_at >= LASTING
+        attempt.trying = None
+        if not worked:
+            attempt.servers = [server for server in attempt.servers if server != gone]
+            return
+        attempt.failures = 0
+        attempt.servers = self._order(origin)
+        if silent or not lost.reliable:
+            attempt.servers.sort(key=lambda server: server == gone)
+
     def pong(self, flow: Flow) -> None:
         """The flow lives."""
         for attempt in self._attempts.values():
             if attempt.flow == flow:
                 attempt.pong_by = None
+
+    def bound(self, flow: Flow, transaction: bytes, mapped: Address | None, now: float) -> None:
+        """A STUN response came on the flow; `mapped` is None in an error. Where the server sees us elsewhere than
+        before, its NAT has forgotten us, and what it sends does not arrive (RFC 5626 section 4.4.2)."""
+        for origin, attempt in list(self._attempts.items()):
+            if attempt.flow != flow or not transaction or transaction != attempt.transaction:
+                continue
+            attempt.pong_by, attempt.transaction, attempt.heard_at = None, b"", now
+            before, attempt.mapped = attempt.mapped, mapped
+            if mapped is None:
+                self._close(origin, flow, "the server refuses keep-alives", now)
+            elif before not in (None, mapped):
+                self.failed(origin, flow, f"the server sees us at {mapped} now", now)
 
     def flow(self, origin: Origin) -> Flow | None:
         """The flow over `origin` when it is up."""
@@ -200,8 +284,9 @@ class Flows:
                 attempt.servers = self._order(origin)
                 self._events.append(LocateWanted(origin))
                 self._try_next(origin, attempt, now)
-            elif attempt.flow is not None and attempt.pong_by is not None and attempt.pong_by <= now:
-                self.failed(origin, attempt.flow, "the server does not answer keep-alives", now)
+            elif attempt.flow is not None and attempt.pong_by is not None:
+                if attempt.pong_by <= now:
+                    self._unanswered(origin, attempt, attempt.flow, now)
             elif attempt.flow is not None and attempt.ping_at is not None and attempt.ping_at <= now:
                 self._ping(attempt, attempt.flow, now)
 
@@ -210,10 +295,26 @@ class Flows:
         return events
 
     def _ping(self, attempt: _Attempt, flow: Flow, now: float) -> None:
-        attempt.ping_at = now + self._keepalive(flow)
+        attempt.ping_at = now + self._keepalive(attempt, flow)
+        if attempt.stun:
+            attempt.transaction, attempt.copies = self._entropy.octets(12), 0
+            self._ask(attempt, flow, now)
+            return
         if flow.reliable:
             attempt.pong_by = now + PONG_WITHIN
         self._events.append(PingWanted(flow))
+
+    def _ask(self, attempt: _Attempt, flow: Flow, now: float) -> None:
+        """One copy of a STUN request."""
+        attempt.pong_by = now + STUN_WAITS[attempt.copies]
+        attempt.copies += 1
+        self._events.append(PingWanted(flow, attempt.transaction))
+
+    def _unanswered(self, origin: Origin, attempt: _Attempt, flow: Flow, now: float) -> None:
+        if attempt.transaction and attempt.copies < len(STUN_WAITS):
+            self._ask(attempt, flow, now)
+        else:
+            self._close(origin, flow, "the server does not answer keep-alives", now)
 
     def _order(self, origin: Origin) -> list[Server]:
         good = self._last_good.get(origin.family)
@@ -233,6 +334,6 @@ class Flows:
             attempt.retry_at = now + pause
             self._events.append(FlowDown(origin, None, problem, pause))
 
-    def _keepalive(self, flow: Flow) -> float:
-        base = KEEPALIVE_STREAM if flow.reliable else KEEPALIVE_DATAGRAM
+    def _keepalive(self, attempt: _Attempt, flow: Flow) -> float:
+        base = attempt.interval or (KEEPALIVE_STREAM if flow.reliable else KEEPALIVE_DATAGRAM)
         return base * (1 + 0.2 * fraction(self._entropy))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from segue.base.address import Address
 from segue.base.entropy import Entropy
-from segue.base.errors import SegueError
+from segue.base.errors import RemoteError, SegueError
 from segue.base.trace import NO_TRACE, Trace
 from segue.call.flows import CloseWanted, FlowEvent, LocateWanted, OpenWanted, Origin, PingWanted, Server
 from segue.net.sockets import CLASS_SELECTOR_5
@@ -22,6 +22,7 @@ from segue.protocols.sip.locate import Answer, Location, Naptr, Question, Srv
 from segue.protocols.sip.message import Request, Response
 from segue.protocols.sip.parser import MalformedMessage, parse_message
 from segue.protocols.sip.uri import SipUri
+from segue.protocols.stun.binding import BindingResponse, is_stun, parse_binding, write_request
 
 if TYPE_CHECKING:
     from segue.net.dns import Record, Resolver
@@ -91,12 +92,12 @@ class Signalling:
         elif isinstance(wish, OpenWanted):
             self._open(wish.origin, wish.server)
         elif isinstance(wish, PingWanted):
-            self.send(wish.flow, PING)
+            self.send(wish.flow, write_request(wish.transaction) if wish.transaction else PING)
         elif isinstance(wish, CloseWanted):
             self._close(wish.flow)
 
     def send(self, flow: Flow, octets: bytes) -> None:
-        if self._watch is not None and octets[:2] != b"\r\n":
+        if self._watch is not None and octets[:2] != b"\r\n" and not is_stun(octets):
             self._watch("sent", flow, parse_message(octets))
         connection = self._streams.get(flow)
         socket = self._udp.get(Origin(flow.interface, flow.local.host))
@@ -296,12 +297,25 @@ class Signalling:
         if octets.strip(b"\r\n") == b"":
             self._agent.pong(flow)
             return
+        if is_stun(octets):
+            self._receive_stun(octets, flow, now)
+            return
         try:
             message = parse_message(octets)
         except MalformedMessage as error:
             self._trace.drop("signalling", "malformed", problem=error.problem, source=source)
             return
         self._take(message, flow, now)
+
+    def _receive_stun(self, octets: bytes, flow: Flow, now: float) -> None:
+        try:
+            message = parse_binding(octets)
+        except RemoteError as error:
+            self._trace.drop("signalling", "malformed STUN", problem=error.problem, source=flow.remote)
+            return
+        if isinstance(message, BindingResponse):
+            self._agent.bound(flow, message.transaction, message.mapped, now)
+            self._settled()
 
     def _receive_octets(self, flow: Flow, reader: StreamReader, octets: bytes, now: float) -> None:
         for piece in reader.receive(octets):

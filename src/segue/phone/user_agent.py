@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from segue.base.address import Address
 from segue.base.entropy import Entropy
 from segue.base.errors import LocalError, RemoteError
 from segue.base.machine import earliest
@@ -170,6 +171,7 @@ class UserAgent:
         except RemoteError as error:
             self._refuse(message, flow, error)
             return
+        self.flows.heard(flow, now)
         if _shows_proxy(message):
             self.digest.behind_proxy()
         self.layer.receive(message, flow, now)
@@ -204,6 +206,11 @@ class UserAgent:
 
     def pong(self, flow: Flow) -> None:
         self.flows.pong(flow)
+
+    def bound(self, flow: Flow, transaction: bytes, mapped: Address | None, now: float) -> None:
+        """A STUN response came."""
+        self.flows.bound(flow, transaction, mapped, now)
+        self._settle(now)
 
     def _refuse(self, message: Request | Response, flow: Flow, error: RemoteError) -> None:
         self._trace.drop("phone", "malformed message", problem=error.problem)
@@ -286,14 +293,27 @@ class UserAgent:
         if isinstance(event, RequestReceived):
             self._take_request(event, now)
         elif isinstance(event, ResponseReceived):
-            if self.registration is not None:
-                self.registration.receive(event.transaction, event.response, now)
+            self._take_registrars(event, now)
         elif isinstance(event, TimedOut | FlowFailed):
             if self.registration is not None and isinstance(event.transaction, ClientTransaction):
                 problem = "no answer" if isinstance(event, TimedOut) else "the connection broke"
-                self.registration.lost(event.transaction, problem, now)
+                ours = self.registration.lost(event.transaction, problem, now)
+                if ours and isinstance(event, TimedOut):
+                    self.flows.give_up(event.transaction.flow, "the server does not answer", now)
         elif isinstance(event, StrayResponse | AckReceived | CancelReceived):
             self._trace.drop("phone", "message for nobody")
+
+    def _take_registrars(self, event: ResponseReceived, now: float) -> None:
+        """A response to REGISTER: it also tells what the server can do, or that it cannot serve us now."""
+        response, flow = event.response, event.transaction.flow
+        if self.registration is None or not self.registration.receive(event.transaction, response, now):
+            return
+        if response.status < 300 and "outbound" in response.require:
+            timer = response.headers.get("Flow-Timer") or ""
+            seconds = int(timer) if timer.isascii() and timer.isdigit() and len(timer) < 6 else None
+            self.flows.supports_outbound(flow, seconds, now)
+        elif response.status == 503:
+            self.flows.give_up(flow, "503 from the server", now)
 
     def _take_request(self, event: RequestReceived, now: float) -> None:
         request = event.request

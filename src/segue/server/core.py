@@ -29,6 +29,7 @@ from segue.protocols.sip.transaction_events import (
 )
 from segue.protocols.sip.transaction_layer import TransactionLayer
 from segue.protocols.sip.transaction_server import ServerTransaction
+from segue.protocols.stun.binding import BindingRequest, is_stun, parse_binding, write_response
 from segue.server.authentication import Authentication, Hashes
 from segue.server.config import ServerConfig
 from segue.server.location import Binding, Dirty, Location
@@ -157,6 +158,8 @@ class ServerCore:
             self._receive_stream(octets, flow, now)
         elif octets == PING:
             self.layer.send_octets(PONG, flow)
+        elif is_stun(octets):
+            self._receive_stun(octets, flow, now)
         elif octets.strip(b"\r\n\0"):
             self._receive_datagram(octets, flow, now)
         self._work(now)
@@ -181,6 +184,19 @@ class ServerCore:
         return events
 
     # Receiving
+
+    def _receive_stun(self, octets: bytes, flow: Flow, now: float) -> None:
+        """The keep-alive of phones on datagram flows (RFC 5626 section 8)."""
+        if not self._requests.take(source_key(flow.remote.host), now):
+            self._trace.drop("server", "too many messages from one source")
+            return
+        try:
+            message = parse_binding(octets)
+        except RemoteError as error:
+            self._trace.drop("server", "malformed STUN", problem=error.problem)
+            return
+        if isinstance(message, BindingRequest):
+            self.layer.send_octets(write_response(message, flow.remote), flow)
 
     def _receive_datagram(self, octets: bytes, flow: Flow, now: float) -> None:
         if not self._requests.take(source_key(flow.remote.host), now):

@@ -128,6 +128,7 @@ class TestPhone:
         self.sent_media: list[SentMedia] = []
         self.ended_calls: list[Call] = []
         self.level = 8000
+        self.forgotten = 0  # how often a NAT has forgotten our flows
         self._street = street
         self._serial = 0
         self._phase = 0
@@ -226,8 +227,16 @@ class TestPhone:
             elif isinstance(wish, CloseWanted) and wish.flow in self.flows:
                 self.flows.remove(wish.flow)
             elif isinstance(wish, PingWanted) and (self.name, wish.flow.interface) not in self._street.dead:
-                self._street.later(2 * self._street.wire.delay, partial(self.agent.pong, wish.flow))
+                answer = partial(self.agent.pong, wish.flow)
+                if wish.transaction:
+                    answer = partial(self._bound, wish)
+                self._street.later(2 * self._street.wire.delay, answer)
         return bool(wishes)
+
+    def _bound(self, wish: PingWanted) -> None:
+        """A server that sees our port behind a NAT, which takes another when it is told to forget."""
+        mapped = Address("203.0.113.9", 6000 + self.forgotten)
+        self.agent.bound(wish.flow, wish.transaction, mapped, self._street.now)
 
     def _opened(self, wish: OpenWanted) -> None:
         if self._street.transport != "UDP" and (self.name, wish.origin.interface) in self._street.dead:
@@ -464,10 +473,11 @@ class Street:
         phone.agent.stream_failed(stream, self.now)
 
     def _register(self, phone: TestPhone, flow: Flow, octets: bytes) -> None:
-        """A registrar that takes everything and gives a GRUU."""
+        """A registrar that takes everything, gives a GRUU and knows outbound."""
         request = parse_message(octets)
         assert isinstance(request, Request)
         response = response_to(request, 200)
+        response.headers.set("Require", "outbound")
         gruu = f"sip:{phone.agent.config.account.username}@example.org;gr={phone.name}"
         for contact in request.headers.get_all("Contact"):
             response.headers.add("Contact", f'{contact};pub-gruu="{gruu}";expires=600')

@@ -3,6 +3,8 @@
 from segue.base.address import Address
 from segue.call.flows import (
     BACKOFF_LIMIT,
+    SILENT,
+    STUN_WAITS,
     CloseWanted,
     FlowDown,
     FlowEvent,
@@ -110,7 +112,7 @@ def test_a_flow_is_kept_alive_and_a_silent_server_is_noticed() -> None:
     assert again is not None
     flows.expire(again)
     flows.expire(again + 11)
-    assert [type(event) for event in flows.events()] == [PingWanted, FlowDown, OpenWanted]
+    assert [type(event) for event in flows.events()] == [PingWanted, CloseWanted, FlowDown, OpenWanted]
 
 
 def test_a_dropped_origin_closes_its_flow_and_a_late_connection_is_closed() -> None:
@@ -146,3 +148,112 @@ def test_up_is_reported_with_its_origin() -> None:
     flow = up(flows, OFFICE)
     assert FlowUp(OFFICE, flow) in flows.events()
     assert flows.flow(OFFICE) == flow
+
+
+# Datagrams: nothing but an answer tells that a server is there
+
+OVER_UDP = Server("UDP", Address("2001:db8:9::1", 5060), "example.org")
+NEXT_UDP = Server("UDP", Address("2001:db8:9::2", 5060), "example.org")
+MAPPED = Address("203.0.113.9", 6000)
+
+
+def over_udp(*servers: Server, heard: bool = True) -> tuple[Flows, Flow]:
+    flows = Flows(SeededEntropy())
+    flows.want(OFFICE, 0.0)
+    flows.located(OFFICE, list(servers), 0.0)
+    flow = up(flows, OFFICE, servers[0])
+    if heard:
+        flows.heard(flow, 0.1)
+    flows.events()
+    return flows, flow
+
+
+def stun(flows: Flows) -> list[bytes]:
+    return [event.transaction for event in flows.events() if isinstance(event, PingWanted)]
+
+
+def test_crlf_keeps_a_datagram_flow_until_the_registrar_knows_outbound() -> None:
+    """RFC 5626 section 8: no STUN to a server that has not said that it takes it."""
+    flows, flow = over_udp(OVER_UDP)
+    for at in (30.0, 60.0):
+        flows.expire(at)
+    assert stun(flows) == [b"", b""]
+    flows.supports_outbound(flow, None, 60.0)
+    flows.expire(90.0)
+    assert len(stun(flows)[0]) == 12
+
+
+def test_stun_is_repeated_and_a_silent_server_is_noticed() -> None:
+    flows, flow = over_udp(OVER_UDP, NEXT_UDP)
+    flows.supports_outbound(flow, 25, 0.0)
+    begin = flows.deadline()
+    assert begin is not None and 0.8 * 25 <= begin <= 25
+    sent: list[bytes] = []
+    while flows.flow(OFFICE) == flow and (at := flows.deadline()) is not None:
+        flows.expire(at - 0.001)  # others' deadlines come between
+        flows.expire(at)
+        events = flows.events()
+        sent += [event.transaction for event in events if isinstance(event, PingWanted)]
+    assert len(sent) == 7 and len(set(sent)) == 1
+    assert at == begin + sum(STUN_WAITS)
+    assert [type(event) for event in events] == [CloseWanted, FlowDown, OpenWanted]
+    assert opens(events) == [NEXT_UDP]
+
+
+def test_a_nat_that_forgets_us_is_a_failure_of_the_flow() -> None:
+    flows, flow = over_udp(OVER_UDP)
+    flows.supports_outbound(flow, None, 0.0)
+    for at, mapped in ((30.0, MAPPED), (60.0, MAPPED)):
+        flows.expire(at)
+        (transaction,) = stun(flows)
+        flows.bound(flow, b"x" * 12, Address("203.0.113.9", 1), at)  # of nobody's request
+        flows.bound(flow, transaction, mapped, at)
+        assert flows.events() == []
+    flows.expire(90.0)
+    flows.bound(flow, stun(flows)[0], MAPPED._replace(port=6001), 90.1)
+    down, opened = flows.events()
+    assert isinstance(down, FlowDown) and "6001" in down.problem
+    assert isinstance(opened, OpenWanted) and opened.server == OVER_UDP
+
+
+def test_a_server_that_is_never_heard_is_left_for_the_next_and_then_there_is_a_pause() -> None:
+    flows, flow = over_udp(OVER_UDP, NEXT_UDP, heard=False)
+    flows.give_up(flow, "no answer", SILENT)
+    closed, _, opened = flows.events()
+    assert closed == CloseWanted(flow) and opened == OpenWanted(OFFICE, NEXT_UDP)
+    second = up(flows, OFFICE, NEXT_UDP, SILENT)
+    flows.events()
+    flows.give_up(second, "no answer", 2 * SILENT)
+    assert [type(event) for event in flows.events()] == [CloseWanted, FlowDown, FlowDown]
+    assert flows.deadline() is not None, "tried again after a pause"
+
+
+def test_the_server_that_answered_is_the_one_for_the_next_network() -> None:
+    flows, flow = over_udp(OVER_UDP, NEXT_UDP, heard=False)
+    flows.give_up(flow, "no answer", SILENT)
+    second = up(flows, OFFICE, NEXT_UDP, SILENT)
+    flows.heard(second, SILENT)
+    flows.events()
+    flows.want(CELL, SILENT + 1)
+    assert opens(flows.events()) == [NEXT_UDP]
+
+
+def test_a_flow_is_not_given_up_for_one_request_when_others_are_answered() -> None:
+    flows, flow = over_udp(OVER_UDP)
+    flows.heard(flow, SILENT - 1)
+    flows.give_up(flow, "no answer", SILENT)
+    assert flows.flow(OFFICE) == flow
+    flows.give_up(flow, "no answer", 3 * SILENT)
+    assert flows.flow(OFFICE) is None
+
+
+def test_a_stream_is_left_for_another_server_only() -> None:
+    """503, or no answer to REGISTER: the calls on the connection may still work."""
+    for servers in ([FIRST], [FIRST, SECOND]):
+        flows = Flows(SeededEntropy())
+        flows.want(OFFICE, 0.0)
+        flows.located(OFFICE, servers, 0.0)
+        flow = up(flows, OFFICE)
+        flows.events()
+        flows.give_up(flow, "503 from the server", 40.0)
+        assert opens(flows.events()) == servers[1:]

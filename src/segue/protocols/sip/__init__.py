@@ -18,7 +18,7 @@ Calls
   `_dispatch`, on `session_core`; `invite_server` (one INVITE of the peer's), `reliable`, `offer_answer`, `dialog`.
 
 Status card
-  RFC 3261   done: 7, 8 (not 8.3), 9, 12, 13, 14, 15, 17, 18.1.1 (limit and stream choice), 18.2, 20, 22, 25
+  RFC 3261   done: 7, 8 (not 8.3), 9, 12, 13, 14, 15, 17, 18.1.1 (a large request goes by a stream), 18.2, 20, 22, 25
              done: 8.2.2.2 merged requests are told, the user decides. 16 is the server's.
              not done: multicast, S/MIME (23), TLS itself (26.3; that is `net`), maddr of a Via (18.2.2).
   RFC 2543   matching of requests without the branch cookie (17.2.3); strict routers (12.2.1.1)
@@ -31,7 +31,8 @@ Status card
   RFC 3891   done: 3 (finding the call), 6.1; the user replaces it
   RFC 4320   done: 4.1, 4.2
   RFC 5057   done: which failure ends a dialog
-  RFC 5626   3.5.1 keep-alive in `framing`; flows and their serials here, registration in `segue.call`
+  RFC 5626   3.5.1 keep-alive in `framing`; flows and their serials here, registration in `segue.call`, STUN (8) in
+             `segue.protocols.stun`
   RFC 6026   done
   RFC 6141   done: 4 (target refresh), 5.4, 5.5
   RFC 6228   done: 199
