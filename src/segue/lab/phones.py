@@ -34,7 +34,7 @@ class Office:
         folder.mkdir(parents=True, exist_ok=True)
         authority = make_ca(folder, "Lab CA")
         self.ca = authority.file
-        self._certificate = make_certificate(authority, uris=[f"sip:{DOMAIN}"], names=[DOMAIN])
+        self.certificate = make_certificate(authority, uris=[f"sip:{DOMAIN}"], names=[DOMAIN])
         self._passwords = {user: os.urandom(12).hex() for user in USERS.values()}
 
     def password_file(self, user: str) -> Path:
@@ -56,7 +56,7 @@ class Office:
             "server",
             *("--domain", DOMAIN),
             *listens,
-            *("--cert", self._certificate.certificate_file, "--key", self._certificate.key_file),
+            *("--cert", self.certificate.certificate_file, "--key", self.certificate.key_file),
             *("--db", self._folder / "server.db", "--users", users),
             *options,
         )

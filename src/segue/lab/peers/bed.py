@@ -22,9 +22,10 @@ from segue.emulator.links import preset
 from segue.lab.network import Network
 from segue.lab.options import RunOptions
 from segue.lab.peers.baresip import Baresip
+from segue.lab.peers.kamailio import Kamailio
 from segue.lab.peers.linphone import Linphone
 from segue.lab.peers.program import wait_until
-from segue.lab.phones import LabPhone, Office
+from segue.lab.phones import USERS, LabPhone, Office
 from segue.lab.topology import DOMAIN, OFFICE_TO_CAFE
 
 PORTS = {"tls": 5061, "tcp": 5060, "udp": 5060}
@@ -35,7 +36,8 @@ Peer = Baresip | Linphone
 
 
 class Bed:
-    """`transport` and `family` hold for everybody; keys are agreed on over TLS only."""
+    """`transport` and `family` hold for everybody; keys are agreed on over TLS only. `server`: "segue" or
+    "kamailio"."""
 
     def __init__(
         self,
@@ -44,11 +46,13 @@ class Bed:
         transport: str = "tls",
         family: int = 4,
         codec: str = "PCMA",
+        server: str = "segue",
     ) -> None:
         self.folder = folder
         self.transport = transport
         self.family = family
         self.codec = codec
+        self.server = server
         self.options = RunOptions(signalling=transport, family=family, codec=codec)
         self._ends = contextlib.ExitStack()
 
@@ -66,14 +70,30 @@ class Bed:
     def _start(self) -> None:
         self.network = self._ends.enter_context(Network(OFFICE_TO_CAFE, preset("clean"), 1, self.folder))
         self.office = Office(self.network, self.folder / "office")
-        policy = self.folder / "policy.toml"
-        policy.write_text('[policy]\ndigest = ["MD5"]\n')  # baresip 1.0.0 and sipp give up at others
-        self.office.start_server("--config", policy)
+        if self.server == "kamailio":
+            self._start_kamailio()
+        else:
+            policy = self.folder / "policy.toml"
+            policy.write_text('[policy]\ndigest = ["MD5"]\n')  # baresip 1.0.0 and sipp give up at others
+            self.office.start_server("--config", policy)
         resolvers = self.folder / "resolvers"
         resolvers.mkdir(exist_ok=True)
         self.resolvers = str(resolvers)
         self.network.start_attachment_agent("mn", families=str(self.family), resolvers=self.resolvers)
         self.network.attach("mn", "wlan0", "office")
+
+    def _start_kamailio(self) -> None:
+        server = Kamailio(
+            self.network.hosts["proxy"],
+            self.folder / "kamailio",
+            domain=DOMAIN,
+            addresses=[self.network.address("proxy", family) for family in (4, 6)],
+            certificate=self.office.certificate.certificate_file,
+            key=self.office.certificate.key_file,
+            passwords={user: self.password(user) for user in USERS.values()},
+        )
+        self._ends.callback(server.stop)
+        server.start()
 
     # --- phones
 
