@@ -57,8 +57,7 @@ class Kamailio:
         self.program.launch(
             ["kamailio", "-f", f"{folder}/kamailio.cfg", "-DD", "-E", "-m", "32", "-Y", str(folder)]
         )
-        for address in self._addresses:
-            wait_until(lambda at=address: self._listens(at), timeout, "kamailio", self.program.log)
+        wait_until(lambda: all(map(self._listens, self._addresses)), timeout, "kamailio", self.program.log)
 
     def _listens(self, address: IPv4Address | IPv6Address) -> bool:
         if not self.program.running:
