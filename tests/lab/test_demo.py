@@ -44,7 +44,7 @@ def test_the_call_goes_on_all_the_way_and_nobody_gets_in(tmp_path: Path) -> None
 
 def test_a_call_in_the_clear_is_overheard_and_said_to_be(tmp_path: Path) -> None:
     folder = tmp_path / "clear"
-    options = ["--signalling", "udp", "--speech", "speech", "--speed", "6", "--report", str(folder)]
+    options = ["--signalling", "udp", "--talk", "speech", "--speed", "6", "--report", str(folder)]
     command = [sys.executable, "-m", "segue", "lab", "run", "walk", *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
     print(done.stdout)

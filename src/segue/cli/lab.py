@@ -58,7 +58,7 @@ def list_scenarios() -> None:
 @click.option("--caller", default="mn", show_default=True, help="mn or cn.")
 @click.option("--mn", default="segue", show_default=True, help="The phone that moves.")
 @click.option("--cn", default="segue", show_default=True, help="The phone that stays.")
-@click.option("--speech", default="coded", show_default=True, help="coded, speech, or a WAV file.")
+@click.option("--talk", default="coded", show_default=True, help="coded, speech, or a WAV file.")
 @click.option("--dad", default="optimistic", show_default=True, help="Duplicate address detection.")
 @click.option("--initial-sequence", type=click.IntRange(0, 65535), help="First RTP sequence number.")
 @click.option(

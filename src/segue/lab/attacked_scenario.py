@@ -61,7 +61,7 @@ def _overhear(folder: Path, options: RunOptions) -> AttackResult:
     heard = eavesdrop(
         folder / "captures",
         folder / "overheard",
-        talkers=(options.speech,),
+        talkers=(options.talk,),
         secrets=passwords,
         injected=log if log.exists() else None,
     )
@@ -69,4 +69,4 @@ def _overhear(folder: Path, options: RunOptions) -> AttackResult:
 
 
 def _speech(options: RunOptions) -> Samples | None:
-    return None if options.speech == CODED else spoken_signal(options.speech, RATE)
+    return None if options.talk == CODED else spoken_signal(options.talk, RATE)

@@ -21,7 +21,7 @@ KEYED_OVER = ("tls",)
 @dataclass(frozen=True)
 class RunOptions:
     """`link_time` and `overlap` in ms. `keying` empty: SDES over TLS, none over UDP and TCP, where keys could be
-    read. `speech`: what both talk: "coded" (which tells what was not heard), "speech" (recorded, human) or a
+    read. `talk`: what both say: "coded" (which tells what was not heard), "speech" (recorded, human) or a
     WAV file. `attacks`: packets to forge and replay during each walk of a protected call (`two-subnets`: during all
     of it), and on weak phones for control. `speed` in m/s; 0: 2, or 4 when there are several rounds."""
 
@@ -41,7 +41,7 @@ class RunOptions:
     caller: str = "mn"
     mn: str = "segue"
     cn: str = "segue"
-    speech: str = "coded"
+    talk: str = "coded"
     initial_sequence: int | None = None
     attacks: int = 1000
     speed: float = 0.0

@@ -94,7 +94,7 @@ class LabPhone:
             *("--aor", f"sip:{self.user}@{DOMAIN}", "--password-file", self._office.password_file(self.user)),
             *("--transport", options.signalling, "--family", options.family, "--ca", self._office.ca),
             *("--keying", options.agreed_keying, "--codec", options.codec),
-            *("--audio-in", options.speech, "--audio-out", self.recording),
+            *("--audio-in", options.talk, "--audio-out", self.recording),
             *("--state-dir", self.folder / "phones", "--radio", self.radio, "--events"),
         ]
         if options.suite:

@@ -186,7 +186,7 @@ def _listened(run: Run, host: str) -> Listened:
     """Its recording begins when its call is up."""
     up = run.event(host, "up")
     begin = float(up["time"]) if up else float(run.plan["begin"])
-    return listen(run.folder / f"{host}.wav", run.options["speech"], begin)
+    return listen(run.folder / f"{host}.wav", run.options["talk"], begin)
 
 
 def _summary(run: Run, moves: list[dict[str, Any]], listened: dict[str, Listened]) -> dict[str, Any]:
