@@ -34,6 +34,7 @@ WALKS: dict[str, dict[str, Any]] = {
     "soft-tls-6": {"mode": "soft", "signalling": "tls", "family": 6},
     "hard-tls-6-street": {"signalling": "tls", "family": 6, "links": "street"},
     "soft-tls-6-street": {"mode": "soft", "signalling": "tls", "family": 6, "links": "street"},
+    "challenged": {"rounds": 1, "challenge": True},
     "wrap": {"scenario": "two-subnets", "initial_sequence": 65_000},
 }
 BENCHMARKS: dict[str, list[str]] = {
@@ -70,7 +71,10 @@ def keep(name: str, command: str, about: dict[str, Any], figures: dict[str, Any]
 def measure_walk(name: str) -> None:
     options = {"scenario": "walk", "rounds": ROUNDS} | WALKS[name]
     scenario = options.pop("scenario")
-    flags = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
+    flags = [
+        f"--{key}" if value is True else f"--{key.replace('_', '-')}={value}"
+        for key, value in options.items()
+    ]
     about = conditions()
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.json"

@@ -262,3 +262,16 @@ def test_a_second_caller_reaches_us_while_we_talk() -> None:
     a.agent.reject(second.id, 486, s.now)
     s.run(1)
     assert a.is_up and b.is_up and a.hears() and b.hears()
+
+
+def test_answering_twice_is_harmless() -> None:
+    s = Street(phone_config("alice"), phone_config("bob"), transport="TLS")
+    s.meet(answer=False)
+    s.phones[0].lose_interface("wlan0")  # the 200 does not reach the caller yet
+    bob = s.phones[1]
+    for _ in range(2):
+        bob.agent.answer(bob.call.id, s.now)
+        s.run(0.2)
+    s.phones[0].join("wwan0", "198.51.100.9")
+    s.run(8)
+    assert s.phones[0].is_up and bob.is_up and all(phone.hears() for phone in s.phones)

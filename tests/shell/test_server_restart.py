@@ -96,7 +96,8 @@ class UdpPhone:
         self.send(self.request(method, uri, to, **fields))
         challenge = self.final()
         again = self.request(method, uri, to, **fields)
-        assert self.digest.answer(again, challenge)
+        assert self.digest.accept(again, challenge)
+        self.digest.prepare(again)
         self.send(again)
         return self.final()
 
@@ -112,7 +113,8 @@ class UdpPhone:
         challenge = self.final()
         again = self.request("REGISTER", f"sip:{DOMAIN}", f"<sip:{self.name}@{DOMAIN}>")
         self.digest = DigestClient(self.name, self.digest._password, self.entropy)
-        assert self.digest.answer(again, challenge)
+        assert self.digest.accept(again, challenge)
+        self.digest.prepare(again)
         self.send(again)
         return [str(contact.uri) for contact in self.final().contacts]
 
@@ -162,7 +164,8 @@ def test_what_was_confirmed_survives_kill_9_and_calls_still_reach_it(tmp_path, p
         caller.send(caller.request("INVITE", f"sip:{callee.name}@{DOMAIN}", f"<sip:{callee.name}@{DOMAIN}>"))
         challenge = caller.final()
         again = caller.request("INVITE", f"sip:{callee.name}@{DOMAIN}", f"<sip:{callee.name}@{DOMAIN}>")
-        assert caller.digest.answer(again, challenge)
+        assert caller.digest.accept(again, challenge)
+        caller.digest.prepare(again)
         caller.send(again)
         while (message := callee.receive()).headers.get("CSeq") != again.headers.get("CSeq"):
             pass

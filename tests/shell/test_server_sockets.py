@@ -120,7 +120,8 @@ class SocketPhone:
         self.write(request.to_bytes())
         challenge = await self.final()
         again = self.request(method, uri, to, **fields)
-        assert self.digest.answer(again, challenge), challenge
+        assert self.digest.accept(again, challenge), challenge
+        self.digest.prepare(again)
         self.write(again.to_bytes())
         return await self.final()
 

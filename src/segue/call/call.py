@@ -173,9 +173,11 @@ class Call:
     # Commands
 
     def accept(self, now: float) -> None:
-        """Answer. Raises LocalError when nobody calls any more."""
+        """Answer; twice is harmless. Raises LocalError when nobody calls any more."""
         if self.state is not CallState.RINGING_IN:
             raise LocalError("this call does not ring", "answer while it rings")
+        if self._accepted:
+            return
         try:
             body = self._answer_anew(now) if self._offer else self.media.offer(now)
             self.session.accept(body, now)

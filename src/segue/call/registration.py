@@ -19,7 +19,7 @@ from segue.protocols.sip.message import Headers, Request, Response
 from segue.protocols.sip.transaction_client import ClientTransaction
 
 Authorize = Callable[[Request, Response], bool]
-"""Puts credentials for the response's challenge into the request; False when there are none (left)."""
+"""Whether there are credentials for the challenge to the request; they are put into it when it is sent."""
 
 RETRY_FIRST = 2.0  # seconds after a failure that may pass
 RETRY_LIMIT = 60.0

@@ -60,6 +60,7 @@ def list_scenarios() -> None:
 @click.option("--cn", default="segue", show_default=True, help="The phone that stays.")
 @click.option("--talk", default="coded", show_default=True, help="coded, speech, or a WAV file.")
 @click.option("--dad", default="optimistic", show_default=True, help="Duplicate address detection.")
+@click.option("--challenge", is_flag=True, help="The server lets no nonce serve twice.")
 @click.option("--initial-sequence", type=click.IntRange(0, 65535), help="First RTP sequence number.")
 @click.option(
     "--attacks",

@@ -23,7 +23,8 @@ class RunOptions:
     """`link_time` and `overlap` in ms. `keying` empty: SDES over TLS, none over UDP and TCP, where keys could be
     read. `talk`: what both say: "coded" (which tells what was not heard), "speech" (recorded, human) or a
     WAV file. `attacks`: packets to forge and replay during each walk of a protected call (`two-subnets`: during all
-    of it), and on weak phones for control. `speed` in m/s; 0: 2, or 4 when there are several rounds."""
+    of it), and on weak phones for control. `challenge`: the server lets no nonce serve twice. `speed` in
+    m/s; 0: 2, or 4 when there are several rounds."""
 
     scenario: str = "walk"
     mode: str = "reinvite"
@@ -46,6 +47,7 @@ class RunOptions:
     attacks: int = 1000
     speed: float = 0.0
     dad: str = "optimistic"
+    challenge: bool = False
 
     def __post_init__(self) -> None:
         for value, known, what in (
@@ -88,7 +90,8 @@ class RunOptions:
         defaults = RunOptions(scenario=self.scenario)
         for name, value in asdict(self).items():
             if name != "scenario" and value != getattr(defaults, name):
-                words.append(f"--{name.rstrip('_').replace('_', '-')} {value}")
+                flag = f"--{name.rstrip('_').replace('_', '-')}"
+                words.append(flag if value is True else f"{flag} {value}")
         return " ".join(words)
 
     def as_json(self) -> dict[str, Any]:

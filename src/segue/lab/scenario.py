@@ -30,7 +30,15 @@ REPORT_EVERY = 0.1  # seconds between two reports of the radio
 LEFT_BEHIND = (
     *("options.json", "plan.json", "topology.txt", "links.jsonl", "links.json", "signals.jsonl"),
     *("phones", "captures", "mn.wav", "cn.wav", "mn.radio", "cn.radio", "office", "resolvers", "resolv.conf"),
-    *("addresses-mn.jsonl", "addresses-mn.log", "attach-mn.log", "dns.log", "routers.log", "zone"),
+    *(
+        "addresses-mn.jsonl",
+        "addresses-mn.log",
+        "attach-mn.log",
+        "dns.log",
+        "routers.log",
+        "zone",
+        "policy.toml",
+    ),
     *("attack_plan.json", "attacks.jsonl", "attacks.err", "attacks.json", "overheard", "controls"),
     *("result.json", "series.json", "report.html"),
 )
@@ -61,7 +69,7 @@ class Scenario:
         with Network(topology, self._preset, options.seed, folder) as network:
             (folder / "topology.txt").write_text(topology.picture() + "\n")
             office = Office(network, folder / "office")
-            office.start_server()
+            office.start_server(*self._server_options())
             network.start_address_monitor("mn")
             capture = network.start_capture(folder / "captures")
             resolvers = folder / "resolvers"
@@ -73,6 +81,13 @@ class Scenario:
                 network.attach("mn", interface, name)
             self._call(network, office, str(resolvers))
             self._finish(network, capture)
+
+    def _server_options(self) -> tuple[object, ...]:
+        if not self.options.challenge:
+            return ()
+        policy = self.folder / "policy.toml"
+        policy.write_text("[policy]\nnonce_uses = 1\n")
+        return ("--config", policy)
 
     def _finish(self, network: Network, capture: Any) -> None:
         dropped = capture.stop()

@@ -82,7 +82,7 @@ class UserAgent:
             account.expires,
             config.user_agent,
         )
-        self.registration = Registration(identity, entropy, self.digest.answer) if account.register else None
+        self.registration = Registration(identity, entropy, self.digest.accept) if account.register else None
         only = frozenset(config.networks.interfaces)
         observation = Observation(frozenset({"lo"}) - only, only, _family(config))
         self.conductor = Conductor(observation, Policy(config.networks.preferences), trace)
@@ -95,7 +95,7 @@ class UserAgent:
             aor=account.aor,
             user_agent=config.user_agent,
             prepare=self.digest.prepare,
-            authorize=self.digest.answer,
+            authorize=self.digest.accept,
             silence_limit=config.sound.silence_limit,
             wall_offset=wall_offset,
             initial_sequence=config.lab.initial_sequence,
@@ -377,8 +377,7 @@ class UserAgent:
     def _register(self, registration: Registration, now: float) -> bool:
         requests, events = registration.requests(), registration.events()
         for interface, flow, request in requests:
-            if "Authorization" not in request.headers:
-                self.digest.prepare(request)
+            self.digest.prepare(request)
             registration.sent(interface, self.layer.send_request(request, flow, now))
         for event in events:
             self._settled_registration.add(event.interface)

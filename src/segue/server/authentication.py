@@ -41,7 +41,8 @@ class Authentication:
     def __init__(self, domain: str, users: dict[str, Hashes], policy: Policy, entropy: Entropy) -> None:
         self.domain = domain
         self.users = users
-        self._digest = DigestServer(domain, Secret(entropy.octets(32)), entropy, algorithms=policy.digest)
+        key = Secret(entropy.octets(32))
+        self._digest = DigestServer(domain, key, entropy, algorithms=policy.digest, uses=policy.nonce_uses)
         self._failures = RateLimit(policy.failures_rate, policy.failures_burst)
         self._flows: OrderedDict[tuple[Flow, str], None] = OrderedDict()
 

@@ -182,7 +182,8 @@ class Phone:
         request.headers.set("CSeq", f"{self.sequence} {request.method}")
         via = f"SIP/2.0/{self.flow.transport} {self.flow.remote};rport;branch=z9hG4bK{self.entropy.octets(6).hex()}"
         request.headers.replace_first("Via", via)
-        assert self.digest.answer(request, response)
+        assert self.digest.accept(request, response)
+        self.digest.prepare(request)
         return request
 
     def register(self, *, expires: int = 600, reg_id: int = 1, contact: str = "") -> Response:

@@ -112,10 +112,12 @@ class DigestClient:
         self._proxied = False
         self._known: OrderedDict[tuple[str, str], Challenge] = OrderedDict()  # by field and realm
         self._counts: dict[str, int] = {}  # of uses, by nonce
+        self._owed: dict[tuple[str | None, str], Challenge] = {}  # what only that request answers, by Call-ID
 
-    def answer(self, request: Request, response: Response) -> bool:
-        """Put the credentials that `response` asks for into `request`. False when there is nothing to answer, when
-        it is not our server that asks, or when what we answered was refused: the password is wrong."""
+    def accept(self, request: Request, response: Response) -> bool:
+        """Remember what `response` to `request` asks for: `prepare` answers it when the request is sent again. False
+        when there is nothing to answer, when it is not our server that asks, or when what we answered was refused:
+        the password is wrong."""
         picked: dict[tuple[str, str], Challenge] = {}
         for challenge in challenges(response):
             if self._is_for_server(request, challenge):
@@ -132,10 +134,9 @@ class DigestClient:
             self._known.popitem(last=False)
         live = {challenge.nonce for challenge in self._known.values()}
         self._counts = {nonce: count for nonce, count in self._counts.items() if nonce in live}
-        self.prepare(request)
         for challenge in picked.values():
             if challenge.header == "Authorization" and request.method != "REGISTER":
-                self._put(request, challenge, challenge.header)
+                self._owed = {(request.headers.get("Call-ID"), request.method): challenge}
         return True
 
     def behind_proxy(self) -> None:
@@ -154,10 +155,12 @@ class DigestClient:
         return challenge.realm in self._realms
 
     def prepare(self, request: Request) -> None:
-        """Put credentials for the nonces we know into a request, fresh ones in the place of those it has.
+        """Put credentials for the nonces we know into a request that is about to be sent, fresh ones in the place of
+        those it has. Each is counted (RFC 7616 section 3.4: nc), so once for each time that it is sent.
 
         What the registrar challenged with is good for the proxy of the same realm, which saves the first call its
-        challenge. `Authorization` goes into REGISTER only: the callee would get it, and guess passwords with it.
+        challenge. `Authorization` goes into REGISTER, and else only where `accept` saw it asked for: the callee would
+        get it, and guess passwords with it.
         """
         for header in ("Authorization", "Proxy-Authorization"):
             request.headers.remove(header)
@@ -170,6 +173,9 @@ class DigestClient:
                 wanted.setdefault(("Proxy-Authorization", realm), challenge)
         for (header, _), challenge in wanted.items():
             self._put(request, challenge, header)
+        owed = self._owed.pop((request.headers.get("Call-ID"), request.method), None)
+        if owed is not None:
+            self._put(request, owed, owed.header)
 
     def _put(self, request: Request, challenge: Challenge, header: str) -> None:
         count = self._counts.get(challenge.nonce, 0) + 1
@@ -231,8 +237,9 @@ Lookup = Callable[[str, str], str | None]
 class DigestServer:
     """Challenges and checks for one realm.
 
-    `lifetime`: seconds a nonce is good for. `replays`: how many nonces' counts are kept, to refuse a count that
-    was used (RFC 7616 section 5.5); a nonce whose count was forgotten is called stale.
+    `lifetime`: seconds a nonce is good for. `uses`: requests it is good for, 0 for any number. `replays`: how many
+    nonces' counts are kept, to refuse a count that was used (RFC 7616 section 5.5); a nonce whose count was forgotten
+    is called stale.
     """
 
     def __init__(
@@ -243,6 +250,7 @@ class DigestServer:
         *,
         algorithms: tuple[str, ...] = ("SHA-512-256", "SHA-256", "MD5"),
         lifetime: float = 3600.0,
+        uses: int = 0,
         replays: int = 100_000,
     ) -> None:
         self.realm = realm
@@ -250,6 +258,7 @@ class DigestServer:
         self._key = key
         self._entropy = entropy
         self._lifetime = lifetime
+        self._uses = uses
         self._replays = replays
         self._counts: OrderedDict[str, tuple[int, int]] = OrderedDict()
         self._forgot_until = 0.0  # nonces made before this time may have had counts that are forgotten
@@ -317,6 +326,8 @@ class DigestServer:
         if not _COUNT.fullmatch(text):
             return False
         count = int(text, 16)
+        if self._uses and count > self._uses:
+            return False
         known = self._counts.get(nonce)
         if known is None:
             if made_at < self._forgot_until:
