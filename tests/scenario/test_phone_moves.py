@@ -233,6 +233,27 @@ def test_thirty_moves_in_a_row_leave_nothing_behind(
     assert len(mn.agent.layer) == len(cn.agent.layer) == 0
 
 
+@pytest.mark.parametrize("mover", [0, 1], ids=["caller moves", "callee moves"])
+@pytest.mark.parametrize(("transport", "keying"), [("TLS", "sdes"), ("UDP", "none")])
+@pytest.mark.parametrize("pause", [0.025, 0.035, 0.06, 0.11])
+def test_ten_moves_faster_than_the_answers(mover: int, transport: str, keying: str, pause: float) -> None:
+    """The peer hears of each move, and its 200 goes to where we are no more: no ACK of ours ever comes for it."""
+    s = street(transport, keying)
+    s.meet()
+    mn, cn = s.phones[mover], s.phones[1 - mover]
+    for turn in range(10):
+        mn.lose_interface("wlan0" if turn == 0 else f"wwan{turn - 1}")
+        mn.join(f"wwan{turn}", f"198.51.100.{turn + 1}", 200)
+        s.run(pause)
+    s.run(1.5)
+    assert mn.said(say.MoveEnded)[-1].ok and mn.said(say.MoveEnded)[-1].target.startswith("wwan9 ")
+    assert well(s, 0.5)
+    assert [p.interface for p in mn.ports.open_ports][-1] == "wwan9"
+    s.run(40)
+    assert well(s)
+    assert len(mn.agent.layer) == len(cn.agent.layer) == 0
+
+
 def test_ipv4_to_ipv6_and_back_in_one_call() -> None:
     for mover in (0, 1):
         s = street()

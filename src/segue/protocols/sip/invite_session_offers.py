@@ -31,6 +31,7 @@ class OfferSide(ReofferSide):
         if not yields or self.state is SessionState.CALLING:
             self.busy(transaction, request, 491, now)
             return
+        self._overtaken()
         if any(s.pending for s in self._servers) or len(self._servers) >= OPEN_INVITES:
             self.busy(transaction, request, 500, now)
             return
@@ -52,6 +53,14 @@ class OfferSide(ReofferSide):
             self.tell(OfferReceived(request.body, content_type, "INVITE", leg.dialog))
         else:
             self.tell(OfferRequested(leg.dialog))
+
+    def _overtaken(self) -> None:
+        """A peer that sends the next INVITE has done with those before (section 14.1), whose ACK may never come when
+        it has moved from where our 2xx went. They count as acknowledged, but for one that still owes an answer."""
+        for server in self._servers:
+            if server.accepted is not None and not server.offers and server is not self._call_server:
+                server.receive_ack()
+        self._servers = [s for s in self._servers if s.pending or s.accepted is not None]
 
     def _change_under_way(self) -> Outgoing | None:
         """An INVITE of ours, or UPDATE with an offer, without final response, or an INVITE whose ACK waits for our
