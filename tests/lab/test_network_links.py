@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import pytest
 
 from segue.base.errors import LocalError
 from segue.emulator.link_model import LinkConfig
+from segue.lab.echo import round_trips
 from segue.lab.links import Links, link_json
 from segue.lab.namespaces import Namespace, can_make_namespaces, inside_lab
 from segue.net.packet_socket import switch_off_offloads
@@ -58,10 +58,8 @@ def test_ping_over_a_link_of_5_ms(tmp_path: Path) -> None:
             links={"a-b": link_json("far-a", "far-b", config)},
         )
         for address in ("198.18.0.2", "2001:db8::2"):
-            output = a.run(["ping", "-c", "10", "-i", "0.02", "-q", address])
-            assert " 0% packet loss" in output
-            shortest = float(re.search(r"= ([\d.]+)/", output).group(1))
-            assert 10.0 <= shortest < 12.0
+            times = round_trips(a, address, count=10, interval=0.02)
+            assert len(times) == 10 and 10.0 <= min(times) < 12.0
         report = links.report()[0]
         print(report)
         assert report["name"] == "a-b" and report["frames"] >= 40 and report["lost"] == 0
@@ -87,9 +85,10 @@ def test_processes_see_their_own_resolver(tmp_path: Path) -> None:
 
 async def test_a_program_that_asyncio_waits_for() -> None:
     with Namespace.create("a") as a:
-        process = await a.start("ip", "-o", "link", stdout=asyncio.subprocess.PIPE)
+        process = await a.start("cat", "/proc/net/dev", stdout=asyncio.subprocess.PIPE)
         output, _ = await process.communicate()
-        assert b"lo:" in output and b"segue-lab" in output and output.count(b"\n") == 1
+        interfaces = [line.partition(b":")[0].strip() for line in output.splitlines()[2:]]
+        assert interfaces == [b"lo"]
 
 
 def test_a_program_that_fails_is_said_so() -> None:
