@@ -89,7 +89,9 @@ def run_peers() -> int:
                 f"there is no {program} here: run make test-peers as root, or apt install {package}",
                 flush=True,
             )
-    return pytest(INTEROP + NAMESPACES, "-m", "peers", networks=True)
+    failed = pytest(INTEROP, "-m", "peers", networks=True)
+    # Those of the lab mostly wait: two at a time cost no precision that they judge.
+    return pytest(NAMESPACES, "-n", "2", "-m", "peers", networks=True) or failed
 
 
 def main() -> int:

@@ -63,6 +63,7 @@ def test_hard_walk_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     ]
 
 
+@pytest.mark.peers
 def test_soft_walk_over_ipv4(tmp_path: Path) -> None:
     figures = run(tmp_path, mode="soft", family=4)
     check(figures)
@@ -74,34 +75,28 @@ def test_soft_walk_over_ipv4(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"signalling": "udp", "family": 4},
-        {"signalling": "udp", "family": 6, "mode": "soft"},
-        {"signalling": "tcp", "family": 6},
-        {"break_": "address"},
-        {"break_": "interface"},
-        {"caller": "cn"},
-        {"codec": "opus", "suite": "AES_CM_128_HMAC_SHA1_80"},
-        {"codec": "G722", "suite": "AES_256_CM_HMAC_SHA1_80", "mode": "soft"},
-        {"dad": "full", "family": 6},
+        {"signalling": "udp", "family": 4, "break_": "address", "caller": "cn"},
+        {"signalling": "tcp", "family": 6, "break_": "interface"},
+        {"codec": "opus", "suite": "AES_CM_128_HMAC_SHA1_80", "mode": "soft"},
+        {"codec": "G722", "suite": "AES_256_CM_HMAC_SHA1_80", "dad": "full"},
     ],
     ids=lambda options: " ".join(map(str, options.values())),
 )
 def test_walks_of_every_kind(tmp_path: Path, options: dict[str, Any]) -> None:
     figures = run(tmp_path, **options)
-    check_full_detection(figures) if options.get("dad") == "full" else check(figures)
-
-
-def check_full_detection(figures: dict[str, Any]) -> None:
-    """An address that waits for duplicate address detection (RFC 4862: a second) is just late."""
-    assert all(move["phase_ms"]["address"] > 500 for move in figures["moves"])
-    assert figures["security"]["clear_rtp_packets"] == 0
+    check(figures)
+    if options.get("dad") == "full":
+        # RFC 4862 section 5.1: a second without an address; 3G is point to point and has no duplicates.
+        (slow,) = (move["phase_ms"]["address"] for move in figures["moves"] if move["to"] == "cafe")
+        assert slow > 500
 
 
 @pytest.mark.peers
-def test_ten_moves_over_the_sequence_wrap(tmp_path: Path) -> None:
-    figures = run(tmp_path, scenario="two-subnets", rounds=10, initial_sequence=65_000, speed=0.0)
+def test_moves_between_two_subnets_over_the_sequence_wrap(tmp_path: Path) -> None:
+    figures = run(tmp_path, scenario="two-subnets", rounds=4, initial_sequence=65_000, speed=0.0)
     check(figures)
-    assert len(figures["moves"]) == 10
+    assert len(figures["moves"]) == 4
+    assert figures["security"]["media_packets"] > 2 * 1000
     assert figures["security"]["keys_changed"] is False  # libsrtp followed it over the wrap with one key
 
 

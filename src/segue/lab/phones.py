@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,12 +87,20 @@ class LabPhone:
         self._process: subprocess.Popen[Any] | None = None
         self.events_file.parent.mkdir(parents=True, exist_ok=True)
 
-    def start(self, *arguments: object, resolvers: str = "") -> None:
-        """`arguments`: the command and what only it takes, for instance ("call", "bob", "--duration", 20)."""
+    def start(
+        self,
+        *arguments: object,
+        resolvers: str = "",
+        program: Sequence[str] = ("-m", "segue"),
+        any_family: bool = False,
+    ) -> None:
+        """`arguments`: the command and what only it takes, for instance ("call", "bob", "--duration", 20). `program`:
+        what Python runs in its place. `any_family`: not only the scenario's."""
         options = self._options
         wanted: list[object] = [
             *("--aor", f"sip:{self.user}@{DOMAIN}", "--password-file", self._office.password_file(self.user)),
-            *("--transport", options.signalling, "--family", options.family, "--ca", self._office.ca),
+            *("--transport", options.signalling, "--ca", self._office.ca),
+            *(() if any_family else ("--family", options.family)),
             *("--keying", options.agreed_keying, "--codec", options.codec),
             *("--audio-in", options.talk, "--audio-out", self.recording),
             *("--state-dir", self.folder / "phones", "--radio", self.radio, "--events"),
@@ -105,10 +113,20 @@ class LabPhone:
             wanted += ["--initial-sequence", options.initial_sequence]
         if options.agreed_keying != "none":
             wanted += ["--srtp-keys-to", self.keys_file]
-        with open(self.events_file, "w") as events, open(self.events_file.with_suffix(".err"), "w") as errors:
+        command = [sys.executable, *program, *map(str, arguments), *map(str, wanted)]
+        with open(self.events_file, "w") as events, open(self._errors_file, "w") as errors:
             self._process = self._network.hosts[self.host].popen(
-                segue_command(*arguments, *wanted), stdout=events, stderr=errors, stdin=subprocess.DEVNULL
+                command, stdout=events, stderr=errors, stdin=subprocess.DEVNULL
             )
+
+    @property
+    def _errors_file(self) -> Path:
+        return self.events_file.with_suffix(".err")
+
+    @property
+    def words(self) -> str:
+        """The last line of what it said to its user."""
+        return " ".join(self._errors_file.read_text().strip().splitlines()[-1:])
 
     @property
     def pid(self) -> int:
@@ -140,10 +158,17 @@ class LabPhone:
             if self._process is not None and self._process.poll() is not None:
                 break
             time.sleep(0.02)
-        words = self.events_file.with_suffix(".err").read_text().strip().splitlines()[-1:]
         raise LocalError(
-            f"the phone of {self.host} was never {event!r}: {' '.join(words)}", f"see {self.events_file}"
+            f"the phone of {self.host} was never {event!r}: {self.words}", f"see {self.events_file}"
         )
+
+    def wait(self, timeout: float) -> int | None:
+        """Its exit status; None when it runs on."""
+        assert self._process is not None
+        try:
+            return self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return None
 
     def finish(self, timeout: float = 10.0) -> None:
         """Wait until it has hung up; end it when it does not."""
