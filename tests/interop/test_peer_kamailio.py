@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from segue.lab.peers.bed import Bed, count_of
 from segue.lab.peers.program import wait_until
 from segue.lab.peers.sound import Recording
-from segue.lab.phones import LabPhone, segue_command
+from segue.lab.phones import LabPhone
 
 pytestmark = pytest.mark.peers("kamailio")
 ALICE, BOB = "sip:alice@example.org", "sip:bob@example.org"
@@ -88,33 +87,17 @@ def test_over_ipv6(tmp_path: Path) -> None:
         hangs_up(bed, other, mover)
 
 
-def said_by_call(bed: Bed, callee: str, password: str) -> tuple[int, str]:
-    """Exit status and last words of `segue call` without --events."""
-    file = bed.folder / "typed-password"
-    file.touch(0o600)
-    file.write_text(password)
-    command = segue_command(
-        *("call", callee, "--aor", ALICE, "--password-file", file, "--ca", bed.office.ca, "--family", "4"),
-        *("--audio-in", "silence", "--audio-out", "null", "--resolver-dir", bed.resolvers),
-        *("--state-dir", bed.folder),
-    )
-    process = bed.network.hosts["mn"].popen(command, stderr=subprocess.PIPE, text=True)
-    _, words = process.communicate(timeout=15)
-    return process.returncode, words.strip().splitlines()[-1]
-
-
 def test_what_does_not_work_is_said_in_one_line(tmp_path: Path) -> None:
     with Bed(tmp_path, server="kamailio") as bed:
-        right = bed.password("alice")
         # The INVITE does not wait for the REGISTER: the answer to either may be the one that is told.
-        status, words = said_by_call(bed, BOB, "wrong")
+        status, words = bed.said_by_call(BOB, "wrong")
         assert status == 1 and words.startswith("segue: the password is wrong, or the user unknown"), words
         assert words.endswith(": check user and password")
-        assert said_by_call(bed, "sip:nobody@example.org", right) == (
+        assert bed.said_by_call("sip:nobody@example.org") == (
             1,
             "segue: nobody has that address (404 Not Found): check the address",
         )
-        assert said_by_call(bed, BOB, right) == (
+        assert bed.said_by_call(BOB) == (
             1,
             "segue: not reachable now (480 Temporarily Unavailable): try again later",
         )

@@ -275,3 +275,17 @@ def test_answering_twice_is_harmless() -> None:
     s.phones[0].join("wwan0", "198.51.100.9")
     s.run(8)
     assert s.phones[0].is_up and bob.is_up and all(phone.hears() for phone in s.phones)
+
+
+def test_who_asks_in_a_call_what_the_other_can_do_is_told() -> None:
+    s = street()
+    a, _ = s.phones
+    s.meet()
+    a.call.session.send("OPTIONS", s.now)
+    s.drain()
+    s.run(1)
+    answer = next(
+        m.octets for m in s.messages if b" OPTIONS\r\n" in m.octets and m.start.startswith("SIP/2.0 200")
+    )
+    for field in (b"Allow: INVITE", b"Accept: application/sdp", b"Supported: 100rel"):
+        assert field in answer, "RFC 3261 section 11.2"

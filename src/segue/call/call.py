@@ -30,6 +30,12 @@ from segue.protocols.sip.transaction_events import RequestReceived
 from segue.protocols.sip.transaction_layer import TransactionLayer
 
 METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "PRACK", "UPDATE", "INFO")
+# What an OPTIONS asks for, in a dialog or not (RFC 3261 section 11.2).
+CAPABILITIES = {
+    "Allow": ", ".join(METHODS),
+    "Accept": "application/sdp",
+    "Supported": ", ".join(SessionOptions().supported),
+}
 RING_LIMIT = 180.0  # seconds that we ring: a caller that is gone may not have been able to say so
 MOVE_AGAIN = 1.0  # seconds after a move that the peer did not hear of, until it is told again
 
@@ -327,8 +333,8 @@ class Call:
         elif isinstance(event, said.AuthenticationNeeded):
             self._authorize(event, now)
         elif isinstance(event, said.MessageInDialog):
-            known = event.request.method in ("OPTIONS", "INFO")
-            self.session.respond(event, 200 if known else 405, now)
+            asked = event.request.method == "OPTIONS"
+            self.session.respond(event, 200, now, headers=CAPABILITIES if asked else None)
         elif isinstance(event, said.Refused | said.Redirected | said.Ended):
             self._take_last_word(event)
 

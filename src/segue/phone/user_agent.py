@@ -15,7 +15,7 @@ from segue.base.errors import LocalError, RemoteError
 from segue.base.machine import earliest
 from segue.base.trace import NO_TRACE, Trace
 from segue.call import events as say
-from segue.call.call import METHODS, Call, CallSetup, CallState
+from segue.call.call import CAPABILITIES, METHODS, Call, CallSetup, CallState
 from segue.call.call_media import Ports
 from segue.call.flows import CloseWanted, FlowDown, FlowEvent, Flows, FlowUp, Origin, Server
 from segue.call.keying import Keying
@@ -324,7 +324,7 @@ class UserAgent:
         elif request.method == "INVITE":
             self._take_invite(event, now)
         elif request.method == "OPTIONS":
-            self._respond(event, 200, now, Allow=", ".join(METHODS), Accept="application/sdp")
+            self._respond(event, 200, now, **CAPABILITIES)
         elif request.method in METHODS:
             self._respond(event, 481, now)
         else:

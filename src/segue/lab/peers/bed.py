@@ -13,8 +13,10 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,8 @@ from segue.lab.peers.baresip import Baresip
 from segue.lab.peers.kamailio import Kamailio
 from segue.lab.peers.linphone import Linphone
 from segue.lab.peers.program import wait_until
-from segue.lab.phones import USERS, LabPhone, Office
+from segue.lab.peers.sipp import Sipp
+from segue.lab.phones import USERS, LabPhone, Office, segue_command
 from segue.lab.topology import DOMAIN, OFFICE_TO_CAFE
 
 PORTS = {"tls": 5061, "tcp": 5060, "udp": 5060}
@@ -149,6 +152,46 @@ class Bed:
         with contextlib.suppress(ProcessLookupError):
             os.kill(phone.pid, signal.SIGINT)
         phone.finish(5)
+
+    def sipp(self, password: str = "") -> Sipp:
+        """At cn, as bob."""
+        address = self.network.address("cn", 4)
+        assert isinstance(address, IPv4Address)
+        made = Sipp(
+            self.network.hosts["cn"],
+            self.folder / "sipp",
+            address=address,
+            server=self.proxy,
+            transport=self.transport,
+            user="bob",
+            password=password or self.password("bob"),
+        )
+        self._ends.callback(made.stop)
+        return made
+
+    def said_by_call(self, callee: str, password: str = "") -> tuple[int, str]:
+        """Exit status and last words of alice's `segue call` without --events."""
+        typed = self.folder / "typed-password"
+        typed.touch(0o600)
+        typed.write_text(password or self.password("alice"))
+        command = segue_command(
+            *(
+                "call",
+                callee,
+                "--aor",
+                f"sip:alice@{DOMAIN}",
+                "--password-file",
+                typed,
+                "--ca",
+                self.office.ca,
+            ),
+            *("--transport", self.transport, "--keying", self.options.agreed_keying, "--family", self.family),
+            *("--audio-in", "silence", "--audio-out", "null", "--codec", self.codec),
+            *("--resolver-dir", self.resolvers, "--state-dir", self.folder),
+        )
+        process = self.network.hosts["mn"].popen(command, stderr=subprocess.PIPE, text=True)
+        _, words = process.communicate(timeout=20)
+        return process.returncode, words.strip().splitlines()[-1]
 
     # --- moves
 
