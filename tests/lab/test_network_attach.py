@@ -25,6 +25,7 @@ pytestmark = [
     pytest.mark.lab,
     pytest.mark.skipif(not can_make_namespaces(), reason="no permission to make network namespaces"),
 ]
+SPARE = 60  # ms that a loaded machine may take beyond the figures, where one move is judged and no median
 OWD = {"office": 5, "umts": 40, "cafe": 5}  # ms, of the access link
 
 
@@ -112,6 +113,10 @@ def test_lost_carrier_leaves_the_address_and_a_foreign_one_is_worth_nothing(netw
     assert not round_trips(network.hosts["mn"], correspondent, interface="wlan0", count=2, wait=0.3)
 
 
+def kernel_setting(network: Network, key: str) -> str:
+    return network.hosts["mn"].call(Path(f"/proc/sys/net/ipv6/conf/wlan0/{key}").read_text).strip()
+
+
 def global_addresses(network: Network, host: str, family: int) -> list[str]:
     """Of the host's WLAN interface, as its kernel has them."""
     with network.hosts[host].rtnetlink() as tables:
@@ -175,8 +180,8 @@ def test_the_price_of_duplicate_address_detection(tmp_path: Path, dad: str) -> N
         if dad == "full":
             assert times[6] > 1000
         else:
-            assert times[6] <= 30
-        assert 20 <= times[4] <= 50  # two round trips: the server does not know rapid commit
+            assert times[6] <= 30 + SPARE
+        assert 20 <= times[4] <= 50 + SPARE  # two round trips: the server does not know rapid commit
         assert 40 <= ping(network, "wlan0", 6) < 50
 
 
@@ -198,12 +203,15 @@ def test_the_command_attaches_until_interrupted(tmp_path: Path) -> None:
             command += ["--resolver-dir", str(tmp_path)]
             agent = network.hosts["mn"].popen(command, stdout=subprocess.PIPE, text=True)
             assert agent.stdout is not None and agent.stdout.readline() == "attaching wlan0\n"
+            assert kernel_setting(network, "optimistic_dad") == "1"
             network.attach("mn", "wlan0", "a")
             phases(network, monitor, "wlan0", "a")
             usable = [h.event for h in read_monitor(monitor) if isinstance(h.event, AddressEvent)]
             seen.append(next(event.address for event in usable if event.address.startswith("2001:db8:5:")))
             agent.send_signal(signal.SIGINT)
             assert agent.wait(3) == 0
+            assert kernel_setting(network, "optimistic_dad") == "0", "as it was"
+            assert ping(network, "wlan0", 6) < 50, "addresses and routes stay"
     assert seen[0] == seen[1]
     lines = (tmp_path / "wlan0.conf").read_text().split("\n")
     assert sorted(lines) == ["", "nameserver 198.18.18.2", "nameserver 2001:db8:18::2"]

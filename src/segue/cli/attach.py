@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,8 @@ def command(
     """Attach INTERFACES to whatever network they reach, within a round trip, until interrupted.
 
     Takes the place of other network managers for these interfaces, and needs root. The first interface is
-    preferred. Calls move without it too, only later.
+    preferred. Calls move without it too, only later. When it ends, addresses and routes stay, and the kernel's own
+    autoconfiguration is as it was.
 
     \b
     segue attach wlan0 wwan0
@@ -71,9 +73,16 @@ def command(
         rapid_commit=not no_rapid_commit,
         key=key,
         resolver_folder=resolver_dir,
-        ready=lambda: click.echo(f"attaching {' '.join(interfaces)}"),
+        ready=lambda: click.echo(f"attaching {' '.join(interfaces)}{_missing(interfaces)}"),
         stop=lambda: ended,
     )
+
+
+def _missing(interfaces: tuple[str, ...]) -> str:
+    """A word about those that are not there, be it yet or because of their names."""
+    there = {name for _, name in socket.if_nameindex()}
+    missing = [name for name in interfaces if name not in there]
+    return f" (waiting for {', '.join(missing)}, which is not there)" if missing else ""
 
 
 def _key(folder: Path) -> Secret:

@@ -49,7 +49,7 @@ _OPTIONS: list[tuple[tuple[str, ...], dict[str, Any]]] = [
     (("--local-port",), {"type": click.IntRange(0, 65535), "help": "First local port. [any]"}),
     (("--interface",), {"multiple": True, "metavar": "NAME", "help": "Use only these networks; repeatable."}),
     (("--resolver-dir",), {"metavar": "DIR", "help": "Folder with one INTERFACE.conf per network."}),
-    (("--radio",), {"metavar": "SOCKET", "help": "Where the radio's signal is reported. [the driver]"}),
+    (("--radio",), {"metavar": "SOCKET", "help": "Where the radio's signal is reported. [nowhere]"}),
     (
         ("--state-dir",),
         {"metavar": "DIR", "help": "Where the device's identity is kept. [~/.local/state/segue]"},

@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from segue.lab.namespaces import Namespace
 
 _PROTOCOLS = {4: socket.IPPROTO_ICMP, 6: socket.IPPROTO_ICMPV6}
+_SO_TIMESTAMPNS = 35  # SCM_TIMESTAMPNS is the same number
 _REQUEST, _REPLY = {4: 8, 6: 128}, {4: 0, 6: 129}
 
 
@@ -24,20 +25,22 @@ def round_trips(
     wait: float = 1.0,
 ) -> list[float]:
     """Milliseconds of each request that was answered within `wait` seconds of the last one; empty: none was. `target`
-    is an address or its text; with `interface` requests leave there only."""
+    is an address or its text; with `interface` requests leave there only. Replies have the kernel's time, so that a
+    loaded machine adds little."""
     address = ip_address(str(target))
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
     identifier = int.from_bytes(os.urandom(2), "big")
     sent: dict[int, float] = {}
     found: dict[int, float] = {}
     with host.socket(family, socket.SOCK_RAW, _PROTOCOLS[address.version]) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         if interface:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
         while len(sent) < count:
             number = len(sent)
-            sent[number] = time.monotonic()
+            sent[number] = time.time()
             probe.sendto(_request(address.version, identifier, number), (str(address), 0))
-            _collect(probe, address.version, identifier, sent, found, sent[number] + interval)
+            _collect(probe, address.version, identifier, sent, found, time.monotonic() + interval)
         if len(found) < count:
             _collect(probe, address.version, identifier, sent, found, time.monotonic() + wait)
     return [found[number] * 1000 for number in sorted(found)]
@@ -55,15 +58,15 @@ def _collect(
     while (left := until - time.monotonic()) > 0:
         probe.settimeout(left)
         try:
-            octets = probe.recv(2048)
+            octets, notes, _, _ = probe.recvmsg(2048, socket.CMSG_SPACE(16))
         except TimeoutError:
             return
-        now = time.monotonic()
+        seconds, nanoseconds = struct.unpack("qq", notes[0][2][:16])
         message = octets[(octets[0] & 15) * 4 :] if version == 4 else octets
         if len(message) >= 8 and message[0] == _REPLY[version]:
             who, number = struct.unpack_from("!HH", message, 4)
             if who == identifier and number in sent:
-                found.setdefault(number, now - sent[number])
+                found.setdefault(number, seconds + nanoseconds / 1e9 - sent[number])
 
 
 def _request(version: int, identifier: int, number: int) -> bytes:

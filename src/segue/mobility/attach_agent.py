@@ -80,6 +80,7 @@ class _Interface:
     point_to_point: bool
     socket: PacketSocket
     machine: InterfaceAttachment
+    settings: dict[Path, str]  # the kernel's, as they were before we came
     routers: dict[int, IpAddress] = field(default_factory=dict)  # by family
     rules: set[IpAddress] = field(default_factory=set)
     proven: set[IpAddress] = field(default_factory=set)  # no duplicate was found, and the router told
@@ -128,9 +129,12 @@ class AttachmentAgent:
             self._drain(interface)
 
     def close(self) -> None:
-        """Leave addresses and routes as they are."""
-        for interface in self._interfaces.values():
-            interface.socket.close()
+        """Leave addresses and default routes as they are, which calls may use; the kernel sees to them again."""
+        for interface in list(self._interfaces.values()):
+            for path, value in interface.settings.items():
+                with contextlib.suppress(OSError):
+                    path.write_text(value)
+            self._forget(interface)
         self._selector.close()
         self._reader.close()
         self._tables.close()
@@ -186,7 +190,7 @@ class AttachmentAgent:
         config = self._config
         point_to_point = bool(event.flags & IFF_NOARP)
         try:
-            _configure(name, DadMode.NONE if point_to_point else config.dad)
+            settings = _configure(name, DadMode.NONE if point_to_point else config.dad)
             socket = PacketSocket(name, accepted=ADDRESS_WORK)
             if not event.up:
                 self._tables.set_link(event.number, up=True)
@@ -198,13 +202,13 @@ class AttachmentAgent:
             return None  # it has gone again
         machine = InterfaceAttachment(name, event.link_address, config, self._entropy, point_to_point)
         metric = METRIC * (1 + self._wanted.index(name))
-        interface = _Interface(name, event.number, metric, point_to_point, socket, machine)
+        interface = _Interface(name, event.number, metric, point_to_point, socket, machine, settings)
         self._interfaces[name] = interface
         self._selector.register(socket, selectors.EVENT_READ, interface)
         return interface
 
     def _forget(self, interface: _Interface) -> None:
-        """The kernel has removed addresses and routes with the interface; rules are ours to remove."""
+        """Rules are ours to remove; addresses and routes the kernel has removed with an interface that is gone."""
         for address in interface.rules:
             with contextlib.suppress(NetlinkError):
                 self._tables.delete_rule(_only(address), RULE_PRIORITY, table=TABLES + interface.index)
@@ -289,11 +293,16 @@ class AttachmentAgent:
         os.replace(fresh, path)
 
 
-def _configure(interface: str, dad: DadMode) -> None:
-    """Switch the kernel's own autoconfiguration off. Settings a kernel does not have are passed over."""
+def _configure(interface: str, dad: DadMode) -> dict[Path, str]:
+    """Switch the kernel's own autoconfiguration off. What it was before; settings a kernel does not have are passed
+    over."""
+    before: dict[Path, str] = {}
     for key, value in {**_SETTINGS, **_DAD_SETTINGS[dad]}.items():
+        path = Path(f"/proc/sys/net/ipv6/conf/{interface}/{key}")
         with contextlib.suppress(FileNotFoundError):
-            Path(f"/proc/sys/net/ipv6/conf/{interface}/{key}").write_text(str(value))
+            before[path] = path.read_text()
+            path.write_text(str(value))
+    return before
 
 
 def _only(address: IpAddress) -> IpNetwork:

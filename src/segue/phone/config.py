@@ -79,7 +79,8 @@ class Networks:
 
     `interfaces` empty: all but loopback. `family` None: IPv6 and IPv4. `resolver_dir`: a folder with one
     INTERFACE.conf in resolv.conf's format for each network, as `segue attach` writes it; without it
-    /etc/resolv.conf serves all. `radio`: a socket that reports the radio's signal; empty: nl80211.
+    /etc/resolv.conf serves all. `radio`: a socket at which the radio's signal is reported
+    (`mobility.service`); empty: a network that fades is left when it is lost.
     """
 
     interfaces: tuple[str, ...] = ()
