@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import stat
-import tomllib
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segue.base.errors import LocalError
+from segue.cli.option_file import read_option_file
 
 if TYPE_CHECKING:
     from segue.phone.config import PhoneConfig
@@ -60,7 +60,17 @@ _OPTIONS: list[tuple[tuple[str, ...], dict[str, Any]]] = [
     ),
     (("--srtp-keys-to",), {"metavar": "FILE", "help": "Write the call's SRTP keys (lab only)."}),
 ]
-_NAMES = {flags[-1].lstrip("-").replace("-", "_"): flags for flags, _ in _OPTIONS}
+_NAMES = {flags[-1].lstrip("-").replace("-", "_"): settings for flags, settings in _OPTIONS}
+
+
+def _kind(settings: dict[str, Any]) -> type:
+    """What an option is in a file."""
+    if settings.get("multiple"):
+        return list
+    return int if isinstance(settings.get("type"), click.IntRange) else str
+
+
+_KINDS = {name: _kind(settings) for name, settings in _NAMES.items() if name != "config_file"}
 
 
 def phone_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -84,7 +94,8 @@ def read_config(given: dict[str, Any]) -> PhoneConfig:
     from segue.call.config import MediaConfig
     from segue.phone.config import Account, LabOptions, Networks, PhoneConfig, Sound
 
-    options = _from_file(given.pop("config_file", None)) | {
+    path = given.pop("config_file", None)
+    options = (read_option_file(path, _KINDS, "the names are those of segue call --help") if path else {}) | {
         k: v for k, v in given.items() if v not in (None, ())
     }
     _refuse_outside_lab(options)
@@ -103,6 +114,9 @@ def read_config(given: dict[str, Any]) -> PhoneConfig:
         certificate=options.get("cert", ""),
         key=options.get("key", ""),
     )
+    family = str(options.get("family", ""))
+    if family not in ("", "4", "6"):
+        raise LocalError(f"there is no family {family!r}", "choose 4 or 6")
     media: dict[str, Any] = {"keying": options.get("keying", "sdes")}
     if "codec" in options:
         media["codecs"] = tuple(options["codec"])
@@ -114,27 +128,13 @@ def read_config(given: dict[str, Any]) -> PhoneConfig:
         sound=Sound(options.get("audio_in", "device"), options.get("audio_out", "device")),
         networks=Networks(
             interfaces=tuple(options.get("interface", ())),
-            family=int(options["family"]) if "family" in options else None,
+            family=int(family) if family else None,
             resolver_dir=options.get("resolver_dir", ""),
             radio=options.get("radio", ""),
         ),
         local_port=options.get("local_port", 0),
         lab=LabOptions(options.get("initial_sequence"), options.get("srtp_keys_to", "")),
     )
-
-
-def _from_file(path: str | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        options = tomllib.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise LocalError(f"cannot read {path}: {error}", "give a TOML file") from None
-    options = {name.replace("-", "_"): value for name, value in options.items()}
-    unknown = [name for name in options if name not in _NAMES or name == "config_file"]
-    if unknown:
-        raise LocalError(f"{path}: unknown option {unknown[0]!r}", "the names are those of segue call --help")
-    return options
 
 
 def _suite(name: str, suites: Any) -> Any:
@@ -153,6 +153,8 @@ def _read_secret(path: str) -> str:
         raise LocalError(
             f"cannot read {path}: {error.strerror}", "write the password there, mode 600"
         ) from None
+    except UnicodeDecodeError:
+        raise LocalError(f"{path} is no text in UTF-8", "write the password there anew") from None
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise LocalError(f"others can read {path}", f"chmod 600 {path}")
     return text
@@ -171,6 +173,8 @@ def _instance(state_dir: str, aor: str) -> str:
         raise LocalError(
             f"cannot keep this device's identity in {folder}: {error.strerror}", "give --state-dir"
         ) from None
+    except UnicodeDecodeError:
+        raise LocalError(f"{path} holds no identity", "remove it") from None
 
 
 def _refuse_outside_lab(options: dict[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -13,12 +12,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segue.base.errors import LocalError
+from segue.cli.option_file import fitting, read_option_file
 
 if TYPE_CHECKING:
     from segue.server.config import ServerConfig
     from segue.server.store import Store
 
 DATABASE = "~/.local/state/segue/server.db"
+_KINDS = dict.fromkeys(("domain", "name", "cert", "key", "db", "users"), str) | {
+    "listen": list,
+    "allow_strangers": bool,
+    "allow_clear_leg": bool,
+    "policy": dict,
+}
 LISTEN = ("tls:0.0.0.0:5061", "tls:[::]:5061")
 
 
@@ -123,6 +129,9 @@ def configuration(given: dict[str, Any]) -> ServerConfig:
     known = {field.name for field in fields(Policy)}
     for name in policy.keys() - known:
         raise LocalError(f"policy has no {name!r}", f"it has {', '.join(sorted(known))}")
+    for name, default in ((field.name, field.default) for field in fields(Policy) if field.name in policy):
+        kind = list if isinstance(default, tuple) else type(default)
+        policy[name] = fitting(options.get("config_file", "policy"), name, kind, policy[name])
     if "digest" in policy:
         policy["digest"] = tuple(policy["digest"])
     if options.get("allow_strangers") is not None:
@@ -144,20 +153,7 @@ def _options(given: dict[str, Any]) -> dict[str, Any]:
     options: dict[str, Any] = {}
     path = given.get("config_file")
     if path:
-        try:
-            options = tomllib.loads(Path(path).read_text())
-        except OSError as error:
-            raise LocalError(f"cannot read {path} ({error.strerror})", "give --config FILE") from None
-        except tomllib.TOMLDecodeError as error:
-            raise LocalError(f"{path} is no TOML ({error})", "see docs/server.md") from None
-        options = {name.replace("-", "_"): value for name, value in options.items()}
-        unknown = options.keys() - given.keys() - {"policy"}
-        if unknown:
-            raise LocalError(
-                f"{path} has {', '.join(sorted(unknown))}, which is no option", "see docs/server.md"
-            )
-        if isinstance(options.get("listen"), str):
-            options["listen"] = [options["listen"]]
+        options = read_option_file(path, _KINDS, "see docs/server.md")
     return options | {name: value for name, value in given.items() if value is not None and value != ()}
 
 
@@ -234,6 +230,8 @@ def _private_text(path: str, what: str) -> str:
         return Path(path).read_text()
     except OSError as error:
         raise LocalError(f"cannot read the {what} file {path} ({error.strerror})", "give another") from None
+    except UnicodeDecodeError:
+        raise LocalError(f"the {what} file {path} is no text in UTF-8", "write it anew") from None
 
 
 command = server  # what `cli.main` looks for

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from math import gcd
 from typing import BinaryIO, NamedTuple
 
 from segue.base.errors import LocalError
@@ -70,6 +71,9 @@ def _linear(content: bytes, name: str) -> tuple[int, int]:
         )
     if not 1 <= channels <= MOST_CHANNELS or not LOWEST_RATE <= rate <= HIGHEST_RATE:
         raise LocalError(f"{name} has {channels} channels at {rate} Hz", "give a WAV file of 4 to 384 kHz")
+    if gcd(rate, 8000) < (25 if rate <= 48_000 else 100):
+        # With nothing in common between two rates every sample needs a filter of its own: gigabytes of them.
+        raise LocalError(f"{name} has {rate} samples a second", f"convert it: sox {name} -r 16000 out.wav")
     return rate, channels
 
 

@@ -75,6 +75,8 @@ def read_capture(path: Path) -> Iterator[Captured]:
             return
         body = data[offset + 8 : offset + length - 4]
         offset += length
+        if kind == _PACKET and len(body) < 20:
+            return
         if kind == _INTERFACE:
             place = _options(body[8:]).get(2, b"").decode(errors="replace")
         elif kind == _PACKET:

@@ -83,7 +83,7 @@ def signal_of(report: bytes) -> SignalFact | None:
         return SignalFact(
             str(said["interface"]), None if dbm is None else float(dbm), str(said.get("network", ""))
         )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return None
 
 

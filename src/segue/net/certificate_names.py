@@ -7,6 +7,9 @@ import datetime
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+# What `cryptography` raises for octets that are no certificate, or have extensions it cannot read.
+UNREADABLE = (ValueError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+
 
 def certificate_names(der: bytes) -> list[str]:
     """The SIP domain identities of a certificate (section 7.1), lower case. `sip:` URIs without a user part; when
@@ -22,7 +25,7 @@ def certificate_names(der: bytes) -> list[str]:
         uris = alternatives.get_values_for_type(x509.UniformResourceIdentifier)
         hosts = [host for uri in uris if (host := _sip_host(uri))]
         return hosts or [_normal(name) for name in alternatives.get_values_for_type(x509.DNSName)]
-    except ValueError:
+    except UNREADABLE:
         return []
 
 
@@ -37,7 +40,7 @@ def is_current(der: bytes, wall: float) -> bool:
     """Whether `wall` (Unix time) is within the certificate's validity: a resumed session does not look again."""
     try:
         certificate = x509.load_der_x509_certificate(der)
-    except ValueError:
+    except UNREADABLE:
         return False
     now = datetime.datetime.fromtimestamp(wall, datetime.UTC)
     return certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc

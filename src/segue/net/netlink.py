@@ -131,9 +131,15 @@ class NetlinkReader:
                 if error.errno != errno.ENOBUFS:
                     raise
                 return events + self._read_state()
-            for kind, flags, _, body in _messages(data):
-                for event in self._parse(kind, flags, body):
-                    events += self._tell(event)
+            events += self.read(data)
+
+    def read(self, data: bytes) -> list[Event]:
+        """The news in one datagram; messages that are malformed are passed over."""
+        events: list[Event] = []
+        for kind, flags, _, body in _messages(data):
+            for event in self._parse(kind, flags, body):
+                events += self._tell(event)
+        return events
 
     # --- the state
 
@@ -198,6 +204,12 @@ class NetlinkReader:
     # --- messages
 
     def _parse(self, kind: int, flags: int, body: bytes) -> list[Event]:
+        try:
+            return self._parse_whole(kind, flags, body)
+        except (struct.error, ValueError):  # too short, or an address of no length that there is
+            return []
+
+    def _parse_whole(self, kind: int, flags: int, body: bytes) -> list[Event]:
         present = kind not in _REMOVALS
         if kind in (_NEWLINK, _DELLINK):
             return self._parse_link(body, present)

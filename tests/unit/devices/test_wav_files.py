@@ -70,6 +70,13 @@ def test_any_rate_becomes_the_codecs(tmp_path: Path, rate: int, target: int) -> 
     assert np.abs(heard[int(0.985 * target) : int(0.999 * target)].astype(int)).max() > 6000
 
 
+@pytest.mark.parametrize("rate", [7991, 44101, 96001, 383975])
+def test_a_rate_that_has_nothing_in_common_with_a_codecs_is_refused(tmp_path: Path, rate: int) -> None:
+    """Its filters would take gigabytes."""
+    with pytest.raises(LocalError, match=f"{rate} samples a second: convert it"):
+        read_all(write_wav(tmp_path / "a.wav", sine(1000, 8000), rate), 8000)
+
+
 def test_stereo_is_mixed(tmp_path: Path) -> None:
     left, right = sine(500, 16000), np.full(16000, 1000, dtype=np.int16)
     path = write_wav(tmp_path / "a.wav", np.stack((left, right), axis=1).ravel(), 16000, channels=2)

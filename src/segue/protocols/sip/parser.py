@@ -72,6 +72,8 @@ def parse_head(head: bytes) -> Request | Response:
         if error.message is None:
             raise
         message, problem = _either(error.message), error
+    except SipSyntaxError as error:
+        raise MalformedMessage(error.problem) from None
     try:
         message.headers = Headers(_fields(rest))
     except SipSyntaxError as error:

@@ -44,9 +44,9 @@ class SipUri:
             raise SipSyntaxError(f"URI scheme {scheme[:20]!r} is not SIP", 416)
         # Section 19.1.1: the user part may hold ; and ?, so it goes off first. No @ may follow it unescaped.
         userinfo, at, hostpart = rest.rpartition("@")
-        if at and not userinfo:
-            raise SipSyntaxError("a URI with an empty user part")
         user, secret, password = userinfo.partition(":")
+        if at and not user:
+            raise SipSyntaxError("a URI with an empty user part")
         if not (_USER.issuperset(user) and _PASSWORD.issuperset(password)):
             raise SipSyntaxError("a character in the user part must be escaped")
         hostpart, question, headers = hostpart.partition("?")
