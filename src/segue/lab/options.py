@@ -14,7 +14,7 @@ SCENARIOS = {
 MODES = {"reinvite": "hard: break before make", "soft": "make before break"}
 BREAKS = ("carrier", "address", "interface")
 SIGNALLING = ("tls", "tcp", "udp")
-PHONES = ("segue",)
+PHONES = ("segue", "baresip", "linphonec")
 KEYED_OVER = ("tls",)
 
 

@@ -9,8 +9,8 @@ from segue.base.secret import Secret
 from segue.protocols.srtp.context import SrtpReceiver
 
 
-def refused(stream: Sequence[bytes], suite: str, key: dict[str, str]) -> int:
-    """How many packets do not open with this key."""
+def unopened(stream: Sequence[bytes], suite: str, key: dict[str, str]) -> list[bytes]:
+    """The packets that do not open with this key."""
     master = MasterKey(Secret(bytes.fromhex(key["key"])), Secret(bytes.fromhex(key["salt"])))
     receiver = SrtpReceiver(Suite(suite), [master], window=32_000)
-    return sum(receiver.unprotect(packet) is None for packet in stream)
+    return [packet for packet in stream if receiver.unprotect(packet) is None]

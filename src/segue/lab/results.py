@@ -62,13 +62,15 @@ def result(folder: Path) -> dict[str, Any]:
     listened = {host: _listened(run, host) for host in ("mn", "cn")}
     moves = [_move(run, planned, number, listened) for number, planned in enumerate(run.plan["moves"])]
     options = run.options
-    first_up = run.event("mn", "up") or {}
+    keying = options["keying"] or ("sdes" if options["signalling"] == "tls" else "none")
+    ups = [line for host in ("mn", "cn") if (line := run.event(host, "up")) is not None]
+    first_up: dict[str, Any] = next((up for up in ups if "suite" in up), {})
     return {
         "scenario": options["scenario"],
         "mode": options["mode"],
         "signalling": options["signalling"],
         "family": options["family"],
-        "keying": options["keying"] or ("sdes" if options["signalling"] == "tls" else "none"),
+        "keying": keying,
         "suite": first_up.get("suite", ""),
         "codec": first_up.get("codec", options["codec"]),
         "seed": options["seed"],
@@ -77,7 +79,9 @@ def result(folder: Path) -> dict[str, Any]:
         "links": _links(folder),
         "moves": moves,
         "summary": _summary(run, moves, listened),
-        "security": security.verdict(run.folder, run.uplink, run.downlink, run.sent, first_up),
+        "security": security.verdict(
+            run.folder, run.uplink, run.downlink, run.sent, first_up, keying != "none"
+        ),
         "setup_ms": _setup(run),
     }
 

@@ -22,8 +22,9 @@ from segue.emulator.links import Preset, preset
 from segue.lab.itinerary import WLAN, Itinerary, itinerary
 from segue.lab.network import Network
 from segue.lab.options import RunOptions
-from segue.lab.phones import LabPhone, Office
-from segue.lab.topology import TOPOLOGIES
+from segue.lab.phones import Office
+from segue.lab.subjects import Subject, subject
+from segue.lab.topology import DOMAIN, TOPOLOGIES
 from segue.testing.entropy import SeededEntropy
 
 REPORT_EVERY = 0.1  # seconds between two reports of the radio
@@ -83,11 +84,14 @@ class Scenario:
             self._finish(network, capture)
 
     def _server_options(self) -> tuple[object, ...]:
-        if not self.options.challenge:
-            return ()
-        policy = self.folder / "policy.toml"
-        policy.write_text("[policy]\nnonce_uses = 1\n")
-        return ("--config", policy)
+        policy = ["[policy]"]
+        if self.options.challenge:
+            policy.append("nonce_uses = 1")
+        if "baresip" in (self.options.mn, self.options.cn):
+            policy.append('digest = ["MD5"]')  # baresip 1.0.0 gives up when another is offered
+        file = self.folder / "policy.toml"
+        file.write_text("\n".join(policy) + "\n")
+        return ("--config", file)
 
     def _finish(self, network: Network, capture: Any) -> None:
         dropped = capture.stop()
@@ -96,28 +100,22 @@ class Scenario:
 
     def _call(self, network: Network, office: Office, resolvers: str) -> None:
         options = self.options
-        phones = {h: LabPhone(network, office, h, self.folder, options) for h in ("mn", "cn")}
-        caller = phones[options.caller]
-        callee = phones["cn" if options.caller == "mn" else "mn"]
+        kinds = {"mn": options.mn, "cn": options.cn}
+        phones = {h: subject(kind, network, office, h, self.folder, options) for h, kind in kinds.items()}
+        calls, answers = ("mn", "cn") if options.caller == "mn" else ("cn", "mn")
+        caller, callee = phones[calls], phones[answers]
+        of = {"mn": resolvers, "cn": ""}
         self._progress("registering", 0, 1)
-        callee.start(
-            "answer", "--once", *("--answer-after", 0.3), resolvers=resolvers if callee.host == "mn" else ""
-        )
-        callee.wait_for("registered")
-        duration = self.plan.duration
-        caller.start(
-            "call",
-            f"sip:{callee.user}@example.org",
-            *("--duration", duration),
-            resolvers=resolvers if caller.host == "mn" else "",
-        )
+        callee.answer(of[answers])
+        caller.call(f"sip:{callee.user}@{DOMAIN}", self.plan.duration, of[calls])
         self._progress("calling", 0, 1)
-        caller.wait_for("up")
-        self._walk(network, phones)
+        caller.wait_up()
+        callee.wait_up()
+        self._walk(network, phones["mn"])
         caller.finish()
         callee.finish()
 
-    def _walk(self, network: Network, phones: dict[str, LabPhone]) -> None:
+    def _walk(self, network: Network, mover: Subject) -> None:
         begin = time.monotonic()
         wall = time.time() - time.monotonic()
         for step in self.plan.steps:
@@ -131,14 +129,10 @@ class Scenario:
             "moves": [move._asdict() | {"kind": move.kind} for move in self.plan.moves],
         }
         (self.folder / "plan.json").write_text(json.dumps(plan, indent=1))
-        self.begun(network, phones, begin)
         with open(self.folder / "signals.jsonl", "w") as log:
-            self._report_signals(network, phones["mn"], begin, wall, log)
+            self._report_signals(network, mover, begin, wall, log)
 
-    def begun(self, network: Network, phones: dict[str, LabPhone], begin: float) -> None:
-        """The call is up and the walk begins; attacks hook in here."""
-
-    def _report_signals(self, network: Network, phone: LabPhone, begin: float, wall: float, log: Any) -> None:
+    def _report_signals(self, network: Network, phone: Subject, begin: float, wall: float, log: Any) -> None:
         """Report the radio as a driver would, until the call has ended."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as radio:
             radio.setblocking(False)
@@ -152,7 +146,7 @@ class Scenario:
     def _report(
         self,
         network: Network,
-        phone: LabPhone,
+        phone: Subject,
         now: float,
         begun_at: float,
         radio: socket.socket,

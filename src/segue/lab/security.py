@@ -25,10 +25,12 @@ def verdict(
     downlink: Sequence[Delivery],
     sent: dict[str, list[Sighting]],
     up: dict[str, Any],
+    keyed: bool,
 ) -> dict[str, Any]:
-    """`clear_rtp_packets`: packets of the two streams that libsrtp does not open with the keys of the first exchange.
-    `keys_changed`: whether it needed others for any. Without keys (a call in the clear) every packet is clear."""
-    keys_file = folder / "phones" / "mn.keys"
+    """`keys_changed`: whether libsrtp opens the whole of both streams with the keys of the first exchange.
+    `clear_rtp_packets`: those that it does not open with the keys of any. Without keys every packet is clear, unless
+    the call was `keyed` between phones that do not tell: then it is not known."""
+    exchanges = _exchanges(folder / "phones")
     streams = {host: _genuine(sightings) for host, sightings in sent.items()}
     total = sum(len(stream) for stream in streams.values())
     verification = up.get("verification", {})
@@ -38,15 +40,28 @@ def verdict(
         "media_packets": total,
         "attacks": attacks(folder),
     }
-    if not keys_file.exists():
-        return {"clear_rtp_packets": total, "keys_changed": None, **said}
-    keys = json.loads(keys_file.read_text())
-    refused = sum(
-        _refused(streams[host], keys["suite"], keys[side])
-        for host, side in (("mn", "local"), ("cn", "remote"))
-    )
+    if not exchanges:
+        unknown = keyed and not verification  # two phones of others, which tell nobody their keys
+        return {"clear_rtp_packets": None if unknown else total, "keys_changed": None, **said}
+    changed, clear = False, 0
+    for host, stream in streams.items():
+        closed = stream
+        for number, exchange in enumerate(exchanges):
+            closed = _unopened(closed, exchange["suite"], exchange[host])
+            changed |= number == 0 and bool(closed)
+        clear += len(closed)
     lost = sum(d.received_at is None for d in (*uplink, *downlink))
-    return {"clear_rtp_packets": refused, "keys_changed": refused > 0, "lost_on_the_way": lost, **said}
+    return {"clear_rtp_packets": clear, "keys_changed": changed, "lost_on_the_way": lost, **said}
+
+
+def _exchanges(folder: Path) -> list[dict[str, Any]]:
+    """The suite, and with what each host encrypts, after each exchange, as a phone of ours wrote them."""
+    for host, other in (("mn", "cn"), ("cn", "mn")):
+        file = folder / f"{host}.keys"
+        if file.exists():
+            lines = map(json.loads, file.read_text().splitlines())
+            return [{"suite": x["suite"], host: x["local"], other: x["remote"]} for x in lines]
+    return []
 
 
 def attacks(folder: Path) -> list[dict[str, Any]]:
@@ -63,8 +78,8 @@ def _genuine(sightings: Sequence[Sighting]) -> list[bytes]:
     return list(once)
 
 
-def _refused(stream: Sequence[bytes], suite: str, key: dict[str, str]) -> int:
-    """How many packets libsrtp does not open, in one pass over the whole stream with one key."""
+def _unopened(stream: Sequence[bytes], suite: str, key: dict[str, str]) -> list[bytes]:
+    """The packets that libsrtp does not open, in one pass over the whole stream with one key."""
     try:
         import pylibsrtp
     except ImportError:
@@ -72,9 +87,9 @@ def _refused(stream: Sequence[bytes], suite: str, key: dict[str, str]) -> int:
             "libsrtp, which judges the captures, is not installed", "pip install 'segue[test]'"
         ) from None
     if suite not in _PROFILES:
-        from segue.lab.own_srtp import refused
+        from segue.lab.own_srtp import unopened
 
-        return refused(stream, suite, key)
+        return unopened(stream, suite, key)
     policy = pylibsrtp.Policy(
         key=bytes.fromhex(key["key"]) + bytes.fromhex(key["salt"]),
         ssrc_type=pylibsrtp.Policy.SSRC_ANY_INBOUND,
@@ -82,10 +97,10 @@ def _refused(stream: Sequence[bytes], suite: str, key: dict[str, str]) -> int:
     )
     policy.window_size = WINDOW
     session = pylibsrtp.Session(policy=policy)
-    count = 0
+    closed = []
     for packet in stream:
         try:
             session.unprotect(packet)
         except pylibsrtp.Error:
-            count += 1
-    return count
+            closed.append(packet)
+    return closed

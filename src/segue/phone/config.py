@@ -66,8 +66,8 @@ class Sound:
 
 @dataclass(frozen=True)
 class LabOptions:
-    """For measurements only: the first RTP sequence number, and a file (mode 600) that gets the SRTP keys of
-    the first exchange. `segue call` takes them inside the lab's namespaces and nowhere else."""
+    """For measurements only: the first RTP sequence number, and a file (mode 600) that gets the SRTP keys, a
+    line for each exchange. `segue call` takes them inside the lab's namespaces and nowhere else."""
 
     initial_sequence: int | None = None
     keys_file: str = ""

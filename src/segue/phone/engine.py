@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from segue.base.errors import LocalError
+from segue.base.keying import SrtpKeys
 from segue.base.trace import NO_TRACE, Trace
 from segue.call import events as say
 from segue.call.call import Call
@@ -30,6 +31,9 @@ from segue.protocols.sip.message import Request, Response
 FAREWELL = 1.0  # seconds that hanging up and unregistering may take when the phone stops
 
 OnEvent = Callable[[dict[str, Any]], None]
+
+
+_EXCHANGES = (say.Up, say.EarlyMedia, say.MoveEnded, say.PeerMoved, say.HoldChanged)  # may have brought keys
 
 
 class Engine:
@@ -74,7 +78,7 @@ class Engine:
         self._mobility = MobilityService(self._receive_facts, radio=config.networks.radio)
         self._timer: asyncio.TimerHandle | None = None
         self._settling = False
-        self._keys_written = False
+        self._keys_written: SrtpKeys | None = None
         self._stopping = False
         self._answered = asyncio.Event()  # when the phone stops: nothing is waited for any more
 
@@ -186,7 +190,8 @@ class Engine:
             call = self.agent.calls.get(event.call_id)
             if call is not None:
                 self._start_sound(call)
-                self._write_keys(call)
+        if isinstance(event, _EXCHANGES) and (call := self.agent.calls.get(event.call_id)) is not None:
+            self._write_keys(call)
         ended = self.agent.calls.get(event.call_id) if isinstance(event, say.Ended) else None
         if ended is not None:
             self.voice.stop(ended, now)  # first: who hears of the end may read the recording
@@ -276,11 +281,11 @@ class Engine:
         return open_sink(self.config.sound.audio_out, rate)
 
     def _write_keys(self, call: Call) -> None:
-        """For measurements in the lab: the keys of the first exchange, so that captures can be decrypted."""
+        """For measurements in the lab: a line with the keys of each exchange, so that captures can be decrypted."""
         path, keys = self.config.lab.keys_file, call.media.session.keys
-        if not path or keys is None or self._keys_written:
+        if not path or keys is None or keys == self._keys_written:
             return
-        self._keys_written = True
+        first, self._keys_written = self._keys_written is None, keys
         said = {
             "suite": keys.suite.value,
             **{
@@ -288,6 +293,6 @@ class Engine:
                 for name, key in (("local", keys.local), ("remote", keys.remote))
             },
         }
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if first else os.O_APPEND), 0o600)
         with os.fdopen(handle, "w") as file:
-            json.dump(said, file)
+            file.write(json.dumps(said) + "\n")

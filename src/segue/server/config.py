@@ -50,7 +50,7 @@ class Policy:
     requests_burst: float = 500.0
     failures_rate: float = 0.1  # wrong passwords for one user from one source address
     failures_burst: float = 10.0
-    digest: tuple[str, ...] = ("SHA-512-256", "SHA-256", "MD5")  # what is offered, the most wanted first
+    digest: tuple[str, ...] = ("SHA-256", "MD5")  # what is offered, the most wanted first
     nonce_uses: int = 0  # requests that one challenge serves; 0: any number, within an hour
     max_breadth: int = 60
     timer_c: float = 180.0
