@@ -25,7 +25,7 @@ def verdict(
     downlink: Sequence[Delivery],
     sent: dict[str, list[Sighting]],
     up: dict[str, Any],
-    keyed: bool,
+    keyed: bool = True,
 ) -> dict[str, Any]:
     """`keys_changed`: whether libsrtp opens the whole of both streams with the keys of the first exchange.
     `clear_rtp_packets`: those that it does not open with the keys of any. Without keys every packet is clear, unless
