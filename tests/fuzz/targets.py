@@ -159,8 +159,9 @@ def sip_digest(data: bytes) -> None:
     for name in ("WWW-Authenticate", "Proxy-Authenticate"):
         request = Request("REGISTER", "sip:example.org", Headers())
         response = Response(401, "", Headers([(name, text(data))]))
-        client.answer(request, response)
-        client.answer(request, response)
+        client.accept(request, response)
+        client.prepare(request)
+        client.accept(request, response)
         request.to_bytes()
     server = DigestServer("example.org", Secret("k" * 32), SeededEntropy(2))
     values = [text(data), server.challenge(1.0)[0] + ", " + text(data)]
