@@ -95,7 +95,7 @@ def measure_benchmark(name: str) -> None:
 
 def measure_soak(seconds: int = SOAK) -> None:
     about = conditions()
-    command = ["benchmarks/soak.py", str(seconds)]
+    command = ["benchmarks/soak.py", str(seconds), "measurements/soak"]
     done = subprocess.run([sys.executable, *command], cwd=ROOT, check=True, capture_output=True, text=True)
     keep("soak", f"python {' '.join(command)}", about, {"output": done.stdout})
 

@@ -44,6 +44,18 @@ async def test_ticks_slept_through_are_counted() -> None:
     first = await asyncio.wait_for(got.get(), 5)
     assert first >= 11
     assert clock.lost >= first - 1
+    assert clock.busy == clock.lost  # it was we who worked
+    clock.close()
+
+
+async def test_ticks_that_the_machine_took_are_not_ours() -> None:
+    got: asyncio.Queue[int] = asyncio.Queue()
+    clock = PacketClock(0.002, got.put_nowait)
+    clock.start(time.monotonic())
+    time.sleep(0.021)  # noqa: ASYNC251 - the whole process is away, as it is when others have the processor
+    assert await asyncio.wait_for(got.get(), 5) >= 11
+    assert clock.lost >= 10
+    assert clock.busy == 0
     clock.close()
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ssl
 import stat
+import weakref
 from pathlib import Path
 
 import pytest
@@ -268,6 +270,34 @@ async def test_old_versions_are_refused(ca: Authority, example: Certificate) -> 
         await shout(client, server.at)
     assert server.trace.drops == {("tls", "handshake failed"): 1}
     server.listener.close()
+
+
+async def test_a_closed_connection_is_gone_without_the_collector(ca: Authority, example: Certificate) -> None:
+    """During a call nothing collects garbage, and each connection holds some 100 kB of OpenSSL's."""
+    server = Server(server_options(ca, example))
+    client = TlsClient(TlsOptions(ca.file))
+    gone = [asyncio.Event() for _ in range(4)]
+    gc.collect()
+    gc.disable()
+    try:
+        closed_by_us = await shout(client, server.at)
+        taken = await server.taken.get()
+        weakref.finalize(closed_by_us, gone[0].set)
+        weakref.finalize(taken, gone[1].set)
+        closed_by_us.close()
+        del closed_by_us, taken
+        closed_by_them = await shout(client, server.at)
+        taken = await server.taken.get()
+        weakref.finalize(closed_by_them, gone[2].set)
+        weakref.finalize(taken, gone[3].set)
+        taken.close()
+        del closed_by_them, taken
+        async with asyncio.timeout(5):
+            for event in gone:
+                await event.wait()
+    finally:
+        gc.enable()
+        server.listener.close()
 
 
 async def test_much_goes_through(ca: Authority, example: Certificate) -> None:

@@ -24,8 +24,8 @@ from segue.call.formats import EVENTS, OPUS, Format
 from segue.media.codecs import Codec, OpusSettings, codec_for
 from segue.media.playout import Playout, PlayoutStatistics
 from segue.protocols.demux import Kind, sort
-from segue.protocols.rtcp.packets import Bye, parse_rtcp
-from segue.protocols.rtcp.session import RtcpSession
+from segue.protocols.rtcp.packets import parse_rtcp
+from segue.protocols.rtcp.session import PeerLeft, RtcpSession
 from segue.protocols.rtp.packet import parse_rtp
 from segue.protocols.rtp.receiver import RtpSource
 from segue.protocols.rtp.sender import RtpSender
@@ -305,8 +305,9 @@ class MediaSession:
         except RemoteError as error:
             self._trace.drop("media", "malformed RTCP", problem=error.problem)
             return False
-        self._left = self._left or any(isinstance(packet, Bye) for packet in packets)
-        self._rtcp.receive(packets, now)
+        self._rtcp.receive(packets, now, len(octets))
+        if any(isinstance(event, PeerLeft) for event in self._rtcp.events()):
+            self._left = True
         return False  # RTCP proves nothing about media
 
     # Sending

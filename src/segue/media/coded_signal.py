@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from segue.base.coded_signal import BANDS, BASE, BLOCK, OVERLOAD, PERIOD, coded_
 from segue.base.frame import Samples
 from segue.base.resample import resample
 
-__all__ = ["BLOCK", "PERIOD", "Heard", "analyse", "coded_signal", "repeated_ms", "unheard_ms"]
+__all__ = ["BLOCK", "PERIOD", "Heard", "analyse", "coded_signal", "outages", "repeated_ms", "unheard_ms"]
 
 ANALYSIS_RATE = 8000  # Hz
 WINDOW = 200  # samples: 25 ms, so that several windows lie inside one block
@@ -27,8 +28,12 @@ CLEAR = 3.0  # of 6.0: the sum over the bands of the share of power that a word'
 MARGIN = 0.6  # by which the best word must be better than the second
 LEAST_RUN = 2  # windows in a row that must agree
 LONGEST_BREAK = 2  # windows within a block that may be spoilt
-FALSE_RUN = 4  # a shorter run that fits neither neighbour is an accident
-FITTING = 25  # blocks: a second
+BELIEVABLE = (
+    1.0  # blocks by which a run may be off the pace of the recording: where in its block it was heard
+)
+DRIFT_COST = 0.5  # windows a block beyond that: a changed delay pays it once, an accident there and back
+JUMP_COST = 25.0  # windows, at most: what must be won by believing that the talker is elsewhere in his signal
+REACH = 24  # runs back that a run may follow on
 
 
 class Heard(NamedTuple):
@@ -116,27 +121,90 @@ def _runs(numbers: NDArray[np.int64]) -> list[tuple[int, int, int]]:
     return [(number, first, last) for number, first, last, found in runs if found >= LEAST_RUN]
 
 
+class _Run(NamedTuple):
+    """Windows in a row with one number."""
+
+    number: int
+    position: float  # blocks from the recording's beginning to its middle
+    windows: int
+
+
 def _continued(runs: list[tuple[int, int, int]]) -> list[Heard]:
-    """Runs with numbers continued over the period, without accidents."""
+    """Runs with numbers continued over the period, without accidents.
+
+    A recording runs as fast as the talker's signal, so a run proves where the talker is only together with others:
+    kept are those runs that together have the most windows, less what it costs to leave the recording's pace. An
+    accident would have to leave it and come back.
+    """
+    placed = [
+        _Run(number, ((first + last) / 2 * HOP + WINDOW / 2 / ANALYSIS_RATE) / BLOCK, last - first + 1)
+        for number, first, last in runs
+    ]
     heard: list[Heard] = []
-    for index, (number, first, last) in enumerate(runs):
-        if last - first + 1 < FALSE_RUN and _is_accident(runs, index):
-            continue
-        block = heard[-1].block + _step(heard[-1].block, number) if heard else number
-        middle = (first + last) / 2 * HOP + WINDOW / 2 / ANALYSIS_RATE
-        heard.append(Heard(block, middle, (last - first + 1) * HOP))
+    before: _Run | None = None
+    for run in _most_believable(placed):
+        block = run.number if before is None else heard[-1].block + _step(before, run)
+        heard.append(Heard(block, run.position * BLOCK, run.windows * HOP))
+        before = run
     return heard
 
 
-def _is_accident(runs: list[tuple[int, int, int]], index: int) -> bool:
-    """Whether this run is far from both of its neighbours."""
-    neighbours = [runs[other][0] for other in (index - 1, index + 1) if 0 <= other < len(runs)]
-    return bool(neighbours) and all(abs(_step(other, runs[index][0])) > FITTING for other in neighbours)
+def _most_believable(runs: list[_Run]) -> list[_Run]:
+    """The longest chain of runs, in windows less costs; by dynamic programming over the last REACH runs and the
+    end of the best chain so far."""
+    worth: list[float] = []
+    follows: list[int] = []
+    best = -1
+    for index, run in enumerate(runs):
+        most, chosen = 0.0, -1
+        candidates = range(max(0, index - REACH), index)
+        for other in (*candidates, best) if 0 <= best < index - REACH else candidates:
+            value = worth[other] - _cost(runs[other], run)
+            if value > most:
+                most, chosen = value, other
+        worth.append(most + run.windows)
+        follows.append(chosen)
+        if best < 0 or worth[index] > worth[best]:
+            best = index
+    chain = []
+    while best >= 0:
+        chain.append(runs[best])
+        best = follows[best]
+    return chain[::-1]
 
 
-def _step(block: int, number: int) -> int:
-    """From one block to the nearest with this number, forwards or backwards."""
-    return (number - block + PERIOD // 2) % PERIOD - PERIOD // 2
+def _cost(before: _Run, run: _Run) -> float:
+    """Of one run following on another, in windows."""
+    off = abs(_step(before, run) - (run.position - before.position))
+    return min(JUMP_COST, DRIFT_COST * max(0.0, off - BELIEVABLE))
+
+
+def _step(before: _Run, run: _Run) -> int:
+    """Blocks from one run to another: of those with its number the one that the time between them suggests."""
+    passed = round(run.position - before.position)
+    return (run.number - before.number - passed + PERIOD // 2) % PERIOD - PERIOD // 2 + passed
+
+
+def outages(heard: Iterable[Heard]) -> list[tuple[float, int]]:
+    """Blocks that were not heard, between the first that was and the last: the position of what was heard before
+    them, in seconds, and how many they are."""
+    pieces = list(heard)
+    found = {piece.block for piece in pieces}
+    missing = []
+    for newest, piece in pairwise(_onwards(pieces)):
+        count = sum(block not in found for block in range(newest.block + 1, piece.block))
+        if count:
+            missing.append((newest.position, count))
+    return missing
+
+
+def _onwards(pieces: list[Heard]) -> list[Heard]:
+    """Without those that repeat what came before."""
+    onwards: list[Heard] = []
+    for piece in pieces:
+        if not onwards or piece.block >= onwards[-1].block:
+            onwards.append(piece)
+    return onwards
 
 
 def unheard_ms(sent: Iterable[int], heard: Iterable[Heard]) -> float:

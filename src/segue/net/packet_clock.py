@@ -27,7 +27,8 @@ class PacketClock:
     """Calls `on_tick(expirations)` every `period` seconds: 1 when in time, more when ticks were slept through.
 
     `due` is when the latest tick should have come (seconds, monotonic), `ticks` counts all, `lost` those that
-    came together with a later one. Raises LocalError when the kernel has no timerfd.
+    came together with a later one, `busy` those of them in whose time this process itself was at work: the others
+    the machine kept from it. Raises LocalError when the kernel has no timerfd.
     """
 
     def __init__(self, period: float, on_tick: Callable[[int], None]) -> None:
@@ -41,8 +42,10 @@ class PacketClock:
             raise LocalError("the kernel gave no timer", os.strerror(ctypes.get_errno()).lower())
         self._loop.add_reader(self._fd, self._expired)
         self._start = 0
+        self._worked = 0.0  # seconds of processor time when the latest tick came
         self.ticks = 0
         self.lost = 0
+        self.busy = 0
 
     @property
     def due(self) -> float:
@@ -53,7 +56,8 @@ class PacketClock:
         """First tick at `at` (seconds, monotonic; a time gone by counts its ticks at once), else one period from
         now. Counting begins anew."""
         self._start = time.monotonic_ns() + self._period if at is None else max(1, round(at * _NANO))
-        self.ticks = self.lost = 0
+        self.ticks = self.lost = self.busy = 0
+        self._worked = time.process_time()
         self._set(self._start, self._period)
 
     def stop(self) -> None:
@@ -80,7 +84,12 @@ class PacketClock:
         except BlockingIOError:
             return  # stopped or set anew since it became readable
         self.ticks += expirations
-        self.lost += expirations - 1
+        worked, self._worked = self._worked, time.process_time()
+        if expirations > 1:
+            lost = expirations - 1
+            self.lost += lost
+            if self._worked - worked > lost * self._period / _NANO / 2:
+                self.busy += lost
         self._on_tick(expirations)
 
 

@@ -102,9 +102,15 @@ class StreamConnection:
 
     def close(self) -> None:
         """The kernel delivers what it has taken; what still waits here is lost. Harmless when closed already."""
-        if self._closed:
-            return
+        if not self._closed:
+            self._shut()
+            self.on_closed = nothing
+
+    def _shut(self) -> None:
         self._closed = True
+        # Whose callback it is may hold us: the two are to go now, and not when garbage is collected, which during
+        # a call it hardly is.
+        self.on_octets = nothing
         if self._silence is not None:
             self._silence.cancel()
         self._loop.remove_reader(self._socket.fileno())
@@ -112,7 +118,8 @@ class StreamConnection:
             self._loop.remove_writer(self._socket.fileno())
             self._waiting.clear()
         self._socket.close()
-        self.on_ended()
+        on_ended, self.on_ended = self.on_ended, nothing
+        on_ended()
 
     def limit_silence(self, seconds: float) -> None:
         """Close when nothing at all has come within `seconds`."""
@@ -123,11 +130,12 @@ class StreamConnection:
 
     def _fail(self, reason: str) -> None:
         if not self._closed:
-            self.close()
+            self._shut()
             self._loop.call_soon(self._tell_closed, reason)
 
     def _tell_closed(self, reason: str) -> None:
-        self.on_closed(reason)
+        on_closed, self.on_closed = self.on_closed, nothing
+        on_closed(reason)
 
     def _readable(self) -> None:
         try:

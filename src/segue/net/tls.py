@@ -106,6 +106,11 @@ class TlsConnection:
                 pass  # it wants the peer's goodbye, for which nobody waits
         self._flush()
         self._stream.close()
+        self._forget()
+
+    def _forget(self) -> None:
+        """As `StreamConnection` does: who is called may hold us."""
+        self.on_octets = self.on_closed = self._on_session = nothing
 
     def start(
         self, on_ready: Callable[[SegueError | None], object], on_session: Callable[[ssl.SSLSession], object]
@@ -120,6 +125,7 @@ class TlsConnection:
         on_ready, self._on_ready = self._on_ready, nothing
         self._flush()  # the alert that says why
         self._stream.close()
+        self._forget()
         on_ready(problem)
 
     def _flush(self) -> bool:
@@ -204,7 +210,9 @@ class TlsConnection:
 
     def _lost(self, reason: str) -> None:
         if self._verified:
-            self.on_closed(reason)
+            on_closed = self.on_closed
+            self._forget()
+            on_closed(reason)
         else:
             self.give_up(RemoteError(f"{self.remote} broke the handshake off: {reason}"))
 

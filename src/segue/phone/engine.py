@@ -242,6 +242,7 @@ class Engine:
                     "time": round(time.time(), 6),
                     "call_id": call.id,
                     "lost_ticks": self.voice.lost_ticks,
+                    "busy_ticks": self.voice.busy_ticks,
                     **facts,
                 }
             )

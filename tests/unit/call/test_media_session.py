@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -256,3 +259,58 @@ def test_frames_of_another_rate_are_resampled() -> None:
         frame = pair.ends[1].play(pair.now)
         pair.now += STEP
     assert frame is not None and np.std(frame.samples.astype(float)) > 4000
+
+
+# A long call. During a call no garbage is collected but once a minute (`phone.voice`).
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def live(pair: Pair, seconds: int) -> None:
+    """Both talk for a while each second, and send the reports that are due."""
+    for _ in range(seconds):
+        for _ in range(3):
+            for end in (0, 1):
+                packet = pair.packet(end)
+                assert packet is not None
+                pair.ends[1 - end].receive(packet, pair.now)
+                pair.ends[1 - end].play(pair.now)
+            pair.now += 0.02
+        pair.now += 0.94
+        for end in (0, 1):
+            pair.ends[end].expire(pair.now)
+            for octets in pair.ends[end].transmits():
+                pair.ends[1 - end].receive(octets, pair.now)
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_hours_of_reports_leave_nothing_behind() -> None:
+    pair = Pair()
+    pair.encrypt()
+    live(pair, 60)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        live(pair, 600)
+        before = tracemalloc.get_traced_memory()[0]
+        live(pair, 600)
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert pair.ends[0].round_trip is not None  # reports came through
+    assert grown < 16_384
+    assert gc.collect() == 0
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_a_minute_of_every_tick_leaves_no_garbage() -> None:
+    pair = Pair()
+    pair.encrypt()
+    pair.talk(3000, lost=frozenset(range(100, 3000, 37)))
+    assert gc.collect() == 0

@@ -245,7 +245,7 @@ class RtcpSession:
         for ssrc, source in list(self._sources.items())[-MOST:]:
             if source.heard_at > since:
                 last_sr, arrived = self._reports.get(ssrc, (0, now))
-                delay = min(int((now - arrived) * 65536), 0xFFFFFFFF)
+                delay = max(0, min(int((now - arrived) * 65536), 0xFFFFFFFF))
                 blocks.append(source.report_block(last_sr, delay))
         report: SenderReport | ReceiverReport = ReceiverReport(self.ssrc, tuple(blocks))
         sender = self._sender
