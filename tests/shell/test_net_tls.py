@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import mmap
 import ssl
 import stat
 import weakref
@@ -298,6 +299,30 @@ async def test_a_closed_connection_is_gone_without_the_collector(ca: Authority, 
     finally:
         gc.enable()
         server.listener.close()
+
+
+async def test_keep_alives_cost_no_memory(ca: Authority, example: Certificate) -> None:
+    """Two hours of a call are some 80 of them; 12 kB each were never given back."""
+    server = Server(server_options(ca, example))
+    client = Client()
+    connection = await client.open(TlsClient(TlsOptions(ca.file)), server.at)
+
+    async def live(count: int) -> None:
+        for _ in range(count):
+            connection.write(b"ping")
+            assert await asyncio.wait_for(client.heard.get(), 5) == b"PING"
+
+    await live(50)
+    before = resident()
+    await live(400)
+    assert resident() - before < 1 << 20
+    connection.close()
+    server.listener.close()
+
+
+def resident() -> int:
+    """Octets of this process in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
 
 
 async def test_much_goes_through(ca: Authority, example: Certificate) -> None:

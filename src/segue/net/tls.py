@@ -179,6 +179,7 @@ class TlsConnection:
         return None
 
     def _read(self, now: float) -> None:
+        heard = False
         while self._stream.is_open:
             try:
                 octets = self._ssl.read(_READ)
@@ -190,12 +191,20 @@ class TlsConnection:
             if not octets:
                 self._over("the peer closed the connection")
                 return
+            heard = True
             self.on_octets(octets, now)
         if self._stream.is_open:
-            if self._on_session is not nothing and self._ssl.session is not None:
-                self._on_session(self._ssl.session)
+            if heard:
+                self._tell_session()
             if self._outgoing.pending and self._incoming.pending == 0:
                 self._flush()
+
+    def _tell_session(self) -> None:
+        """Once, with the first octets: the tickets of TLS 1.3 come before them. CPython 3.11 never gives back the
+        6 kB of a session that was asked for, and a call asks with every answer to its keep-alives."""
+        on_session, self._on_session = self._on_session, nothing
+        if on_session is not nothing and (session := self._ssl.session) is not None:
+            on_session(session)
 
     def _broken(self, error: ssl.SSLError) -> None:
         if isinstance(error, ssl.SSLZeroReturnError):
