@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import wave
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from segue.base.errors import LocalError
 from segue.base.frame import Samples
 from segue.base.resample import resample
 from segue.lab import measures, spoken
-from segue.media.coded_signal import BLOCK, analyse, repeated_ms
+from segue.media.coded_signal import BLOCK, analyse, outages, repeated_ms
 
 CODED = "coded"
 RATE = 8000  # Hz, at which speech is compared
@@ -56,11 +55,7 @@ def listen(recording: Path, speech: str, begin: float) -> Listened:
 
 def _coded(samples: Samples, rate: int, begin: float) -> Listened:
     pieces = analyse(samples, rate)
-    missing = [
-        (begin + before.position, (after.block - before.block - 1) * BLOCK * 1000)
-        for before, after in pairwise(pieces)
-        if after.block > before.block + 1
-    ]
+    missing = [(begin + at, count * BLOCK * 1000) for at, count in outages(pieces)]
     return Listened(missing, repeated_ms(pieces))
 
 
