@@ -7,7 +7,15 @@ from segue.base.coded_signal import digits
 from segue.base.frame import Samples
 from segue.base.resample import resample
 from segue.media.codecs import codec_for
-from segue.media.coded_signal import PERIOD, analyse, coded_signal, repeated_ms, unheard_ms
+from segue.media.coded_signal import (
+    BLOCK,
+    PERIOD,
+    analyse,
+    coded_signal,
+    outages,
+    repeated_ms,
+    unheard_ms,
+)
 from segue.media.level import level_dbov
 
 
@@ -103,6 +111,75 @@ def test_numbers_go_on_over_an_outage() -> None:
     signal = coded_signal(0, 2000, 8000)
     cut = np.concatenate((signal[: 200 * 320], np.zeros(8000, dtype=np.int16), signal[1200 * 320 :]))
     assert blocks(cut, 8000) == [*range(200), *range(1200, 2000)]
+
+
+def misread(signal: Samples, at: int, *others: int) -> Samples:
+    """The signal with whole blocks from `at` on in the place of which other ones are heard, clear as can be: what
+    concealment and garbled packets are mistaken for now and then."""
+    altered = signal.copy()
+    for index, other in enumerate(others):
+        altered[(at + index) * 320 : (at + index + 1) * 320] = coded_signal(other, 1, 8000)
+    return altered
+
+
+@pytest.mark.parametrize(
+    "others",
+    [(900,), (2200,), (900, 901), (1250, 1700), (900, 1800), (1190, 2380, 1170), (160, 900, 140)],
+    ids=str,
+)
+def test_blocks_that_are_misread_take_nothing_along(others: tuple[int, ...]) -> None:
+    """Neither do they count as heard, nor is what lies between them and their neighbours unheard."""
+    heard = analyse(misread(coded_signal(0, 400, 8000), 150, *others), 8000)
+    assert [piece.block for piece in heard] == [*range(150), *range(150 + len(others), 400)]
+    assert outages(heard) == [(pytest.approx(149.5 * BLOCK, abs=0.01), len(others))]
+
+
+def test_misread_blocks_around_an_outage_take_nothing_along() -> None:
+    signal = coded_signal(0, 400, 8000)
+    signal[150 * 320 : 160 * 320] = 0
+    heard = analyse(misread(misread(signal, 151, 900), 158, 2000), 8000)
+    assert [count for _, count in outages(heard)] == [10]
+
+
+def test_numbers_go_on_over_an_outage_of_more_than_half_their_period() -> None:
+    signal = coded_signal(0, 3000, 8000)
+    signal[200 * 320 : 1900 * 320] = 0  # 68 s in which nothing was heard
+    assert blocks(signal, 8000) == [*range(200), *range(1900, 3000)]
+
+
+def test_what_is_heard_for_a_moment_within_an_outage_counts() -> None:
+    signal = coded_signal(0, 3000, 8000)
+    for begin, end in ((200, 205), (207, 220), (221, 400)):
+        signal[begin * 320 : end * 320] = 0
+    heard = analyse(signal, 8000)
+    assert set(range(200, 400)) & {piece.block for piece in heard} == {205, 206, 220}
+    assert [count for _, count in outages(heard)] == [5, 13, 179]
+
+
+def test_numbers_are_not_lost_in_hours_of_losses() -> None:
+    """Losses of all lengths, concealed as a phone does: what counts as unheard is what was lost, and no more."""
+    dice = np.random.default_rng(5)
+    codec = codec_for("PCMA")
+    frames = coded_signal(0, 6000, 8000).reshape(-1, 160)
+    here = np.ones(len(frames), dtype=bool)
+    for at in dice.integers(100, len(frames) - 400, 120):
+        here[at : at + int(dice.choice([1, 2, 5, 15, 60]))] = False
+    heard_frames = [
+        codec.decode(codec.encode(frame)) if there else codec.conceal(160)
+        for frame, there in zip(frames, here, strict=True)
+    ]
+    heard = analyse(np.concatenate(heard_frames), 8000)
+    gone = ~here.reshape(-1, 2)
+    wholly, partly = gone.all(axis=1).sum(), gone.any(axis=1).sum()
+    missing = sum(count for _, count in outages(heard))
+    assert heard[-1].block >= 5998
+    assert 0.6 * wholly < missing <= partly  # concealment repeats what was heard, and may bridge a block
+
+
+def test_a_repetition_hides_no_outage_and_makes_none() -> None:
+    signal = coded_signal(0, 200, 8000)
+    again = np.concatenate((signal[: 60 * 320], signal[57 * 320 : 100 * 320], signal[104 * 320 :]))
+    assert [count for _, count in outages(analyse(again, 8000))] == [4]
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
