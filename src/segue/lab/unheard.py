@@ -21,6 +21,7 @@ from segue.media.coded_signal import BLOCK, analyse, outages, repeated_ms
 CODED = "coded"
 RATE = 8000  # Hz, at which speech is compared
 BEFORE = 1.0  # seconds before a move in which what is missing counts as its
+UNDER_WAY = 1.0  # seconds at a recording's end that may lack the signal: the call was over
 
 
 @dataclass
@@ -56,6 +57,10 @@ def listen(recording: Path, speech: str, begin: float) -> Listened:
 def _coded(samples: Samples, rate: int, begin: float) -> Listened:
     pieces = analyse(samples, rate)
     missing = [(begin + at, count * BLOCK * 1000) for at, count in outages(pieces)]
+    last = pieces[-1].position if pieces else 0.0
+    rest = len(samples) / rate - last
+    if rest > UNDER_WAY:  # nothing came back after an outage
+        missing.append((begin + last, rest * 1000))
     return Listened(missing, repeated_ms(pieces))
 
 

@@ -46,6 +46,14 @@ def test_a_hole_is_unheard_when_it_was(talk: str, tmp_path: Path) -> None:
     assert listened.repeated_ms == 0
 
 
+def test_what_never_comes_back_is_unheard(tmp_path: Path) -> None:
+    silence = np.zeros(5 * RATE, np.int16)
+    listened = listen(recorded(tmp_path, SPEECH["coded"][: 8 * RATE], silence), "coded", 1000.0)
+    assert listened.total_ms == pytest.approx(5000, abs=40)
+    assert listened.around_ms(1008.0, 1008.1) == listened.total_ms
+    assert listen(recorded(tmp_path, silence), "coded", 0).total_ms == 5000
+
+
 @pytest.mark.parametrize("talk", SPEECH)
 def test_what_was_heard_twice(talk: str, tmp_path: Path) -> None:
     said = SPEECH[talk]
