@@ -106,6 +106,22 @@ def test_round_trip_time(delay: float) -> None:
     assert not one.session.events()
 
 
+def test_a_report_read_just_after_ours_was_due_has_no_negative_delay() -> None:
+    """Times of datagrams and of deadlines are taken apart from each other."""
+    one, other = End(1, 2), End(2, 1)
+    call(one, other, 10)
+    due = one.session.deadline()
+    assert due is not None
+    one.source.receive(other.speak(due), due)
+    other.session.bye(due)
+    one.session.receive(parse_rtcp(other.session.transmits()[0])[:2], due + 0.001)
+    one.session.sent(due)
+    one.session.bye(due)
+    report = parse_rtcp(one.session.transmits()[-1])[0]
+    assert isinstance(report, SenderReport)
+    assert report.blocks[0].delay == 0
+
+
 def test_a_round_trip_that_was_made_up() -> None:
     one = End(1, 2)
     block = ReportBlock(1, 0, 0, 5, 0, last_sr=12345, delay=0)

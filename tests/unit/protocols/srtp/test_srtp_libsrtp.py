@@ -11,21 +11,29 @@ from segue.protocols.srtp.context import SrtpReceiver, SrtpSender
 from segue.testing.entropy import SeededEntropy
 
 pylibsrtp = pytest.importorskip("pylibsrtp")
+ffi = pytest.importorskip("pylibsrtp._binding").ffi
 PROFILES = {
     Suite.AES_CM_128_HMAC_SHA1_80: pylibsrtp.Policy.SRTP_PROFILE_AES128_CM_SHA1_80,
     Suite.AES_CM_128_HMAC_SHA1_32: pylibsrtp.Policy.SRTP_PROFILE_AES128_CM_SHA1_32,
     Suite.AEAD_AES_128_GCM: pylibsrtp.Policy.SRTP_PROFILE_AEAD_AES_128_GCM,
     Suite.AEAD_AES_256_GCM: pylibsrtp.Policy.SRTP_PROFILE_AEAD_AES_256_GCM,
+    # libsrtp has these, pylibsrtp's profiles do not: those with the shorter key are made into them.
+    Suite.AES_256_CM_HMAC_SHA1_80: pylibsrtp.Policy.SRTP_PROFILE_AES128_CM_SHA1_80,
+    Suite.AES_256_CM_HMAC_SHA1_32: pylibsrtp.Policy.SRTP_PROFILE_AES128_CM_SHA1_32,
 }
+AES_ICM_256 = 5, 46  # libsrtp's number for the cipher, and octets of its key and salt
 
 
 def libsrtp(suite: Suite, master: MasterKey, outbound: bool) -> pylibsrtp.Session:
     kind = pylibsrtp.Policy.SSRC_ANY_OUTBOUND if outbound else pylibsrtp.Policy.SSRC_ANY_INBOUND
-    return pylibsrtp.Session(
-        pylibsrtp.Policy(
-            key=master.key.reveal() + master.salt.reveal(), ssrc_type=kind, srtp_profile=PROFILES[suite]
-        )
+    policy = pylibsrtp.Policy(
+        key=master.key.reveal() + master.salt.reveal(), ssrc_type=kind, srtp_profile=PROFILES[suite]
     )
+    if suite.value.startswith("AES_256"):
+        for crypto in (policy._policy.rtp, policy._policy.rtcp):  # srtp_crypto_policy_t begins with these two
+            fields = ffi.cast("uint32_t *", ffi.addressof(crypto))
+            fields[0], fields[1] = AES_ICM_256
+    return pylibsrtp.Session(policy)
 
 
 @pytest.mark.parametrize("suite", PROFILES)
