@@ -56,10 +56,10 @@ def times(process: int) -> tuple[float, float]:
     return int(fields[11]) / TICK, int(fields[12]) / TICK
 
 
-def memory(process: int) -> float:
-    """MiB that are resident."""
+def memory(process: int, kind: str = "VmRSS") -> float:
+    """MiB that are resident; `kind` as /proc/PID/status names it."""
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
+    return int(next(line for line in lines if line.startswith(f"{kind}:")).split()[1]) / 1024
 
 
 async def measure(processes: dict[str, int], seconds: float) -> list[Cost]:

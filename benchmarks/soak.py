@@ -3,10 +3,11 @@ processes on loopback, both playing a WAV file and recording into one, signallin
 
     python benchmarks/soak.py [SECONDS [FOLDER]]
 
-Each phone's resident memory (VmRSS) is read every 10 s; its slope is fitted from the fifth minute on, when
-recordings, code and buffers have reached their size. A tick is lost when it came together with a later one; the
-phone says in how many of them it was at work itself, the others the machine took. Samples are kept in FOLDER, as
-they come.
+Each phone's memory is read every 10 s: all that is resident (VmRSS), and of it what is the process' own (RssAnon); the
+rest is code mapped from files, which the kernel takes away and gives again as it likes. The slope of the own is
+fitted from the fifth minute on, when buffers have reached their size. A tick is lost when it came together with a
+later one; the phone says in how many of them it was at work itself, the others the machine took. Samples are kept in
+FOLDER, as they come.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ class Phone:
         return {
             "phone": self.name,
             "at": round(at, 1),
-            "memory_mib": memory(process),
+            "resident_mib": memory(process),
+            "own_mib": memory(process, "RssAnon"),
             "cpu_s": sum(times(process)),
         }
 
@@ -112,16 +114,17 @@ async def watch(phones: tuple[Phone, ...], kept: Path, seconds: float) -> Lines:
 
 def report(phone: Phone, samples: Lines) -> None:
     settled = [s for s in samples if s["at"] >= SETTLED] or samples
-    at = np.array([s["at"] for s in settled])
-    mib = np.array([s["memory_mib"] for s in settled])
-    slope = float(np.polyfit(at, mib, 1)[0]) if len(settled) > 2 else 0.0
+    at, own, resident = (np.array([s[key] for s in settled]) for key in ("at", "own_mib", "resident_mib"))
+    slope = float(np.polyfit(at, own, 1)[0]) if len(settled) > 2 else 0.0
     first, last = settled[0], settled[-1]
     span = last["at"] - first["at"]
     cpu = 100 * (last["cpu_s"] - first["cpu_s"]) / span if span else 0.0
     facts = next(line for line in phone.lines if line["event"] == "statistics")
     print(
-        f"segue {phone.name:<7} {samples[-1]['at']:.0f} s: {mib[0]:.2f} MiB at {first['at']:.0f} s,"
-        f" {mib[-1]:.2f} at the end (largest {mib.max():.2f}), slope {slope * 1024 * 1024:+.1f} octets a second;"
+        f"segue {phone.name}, {last['at']:.0f} s\n"
+        f"  own memory {own[0]:.2f} MiB after {at[0]:.0f} s, {own[-1]:.2f} at the end, at most {own.max():.2f};"
+        f" slope {slope * 1024 * 1024:+.1f} octets a second\n"
+        f"  resident {resident[0]:.1f} MiB, {resident[-1]:.1f} at the end, at most {resident.max():.1f};"
         f" {cpu:.2f} % of a core\n"
         f"  ticks lost {facts['lost_ticks']}, of these at work {facts['busy_ticks']}; packets received"
         f" {facts['received']}, missing {facts['missing']}, late {facts['late']}, discarded {facts['discarded']};"
