@@ -3,11 +3,11 @@ processes on loopback, both playing a WAV file and recording into one, signallin
 
     python benchmarks/soak.py [SECONDS [FOLDER]]
 
-Each phone's memory is read every 10 s: all that is resident (VmRSS), and of it what is the process' own (RssAnon); the
-rest is code mapped from files, which the kernel takes away and gives again as it likes. The slope of the own is
+Each phone's memory is read every 10 s: all that is resident (VmRSS), and of it what is the process' own (RssAnon);
+the rest is code mapped from files, which the kernel takes away and gives again as it likes. The slope of the own is
 fitted from the fifth minute on, when buffers have reached their size. A tick is lost when it came together with a
-later one; the phone says in how many of them it was at work itself, the others the machine took. Samples are kept in
-FOLDER, as they come.
+later one; the phone says in how many of them it was at work itself, the others the machine took. Samples are kept
+in FOLDER, as they come.
 """
 
 from __future__ import annotations
