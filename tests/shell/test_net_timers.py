@@ -37,24 +37,24 @@ async def test_ticks_come_in_time_and_do_not_drift() -> None:
 async def test_ticks_slept_through_are_counted() -> None:
     got: asyncio.Queue[int] = asyncio.Queue()
     clock = PacketClock(0.002, got.put_nowait)
-    now = time.monotonic()
-    clock.start(now)
-    while time.monotonic() < now + 0.021:
+    clock.start(time.monotonic())
+    until = time.process_time() + 0.021
+    while time.process_time() < until:
         pass  # the process is busy for ten periods
     first = await asyncio.wait_for(got.get(), 5)
     assert first >= 11
     assert clock.lost >= first - 1
-    assert clock.busy == clock.lost  # it was we who worked
+    assert 10 <= clock.busy <= clock.lost  # it was we who worked
     clock.close()
 
 
 async def test_ticks_that_the_machine_took_are_not_ours() -> None:
     got: asyncio.Queue[int] = asyncio.Queue()
-    clock = PacketClock(0.002, got.put_nowait)
+    clock = PacketClock(0.01, got.put_nowait)
     clock.start(time.monotonic())
-    time.sleep(0.021)  # noqa: ASYNC251 - the whole process is away, as it is when others have the processor
-    assert await asyncio.wait_for(got.get(), 5) >= 11
-    assert clock.lost >= 10
+    time.sleep(0.06)  # noqa: ASYNC251 - the whole process is away, as it is when others have the processor
+    assert await asyncio.wait_for(got.get(), 5) >= 6
+    assert clock.lost >= 5
     assert clock.busy == 0
     clock.close()
 

@@ -86,10 +86,8 @@ class PacketClock:
         self.ticks += expirations
         worked, self._worked = self._worked, time.process_time()
         if expirations > 1:
-            lost = expirations - 1
-            self.lost += lost
-            if self._worked - worked > lost * self._period / _NANO / 2:
-                self.busy += lost
+            self.lost += expirations - 1
+            self.busy += min(expirations - 1, int((self._worked - worked) * _NANO / self._period))
         self._on_tick(expirations)
 
 
