@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from segue.lab.peers.bed import Bed, count_of
-from segue.lab.peers.sipp import Script, Sipp, Statistics
+from segue.lab.peers.sipp import Script, Sipp, Statistics, registers
 from segue.lab.peers.sound import Recording
+from segue.lab.phones import LabPhone
 
 pytestmark = pytest.mark.peers("sipp")
 ALICE, BOB, DOMAIN = "sip:alice@example.org", "sip:bob@example.org", "sip:example.org"
@@ -24,14 +25,6 @@ def goes_well(sipp: Sipp, script: Script) -> None:
 
 def ends_well(sipp: Sipp) -> None:
     assert sipp.finish() == Statistics(successful=1, failed=0), sipp.why()
-
-
-def registers(expires: int = 600) -> Script:
-    script = Script()
-    for challenged in (True, False):
-        script.request("REGISTER", DOMAIN, f"Expires: {expires}")
-        script.response(401 if challenged else 200, credentials=challenged)
-    return script
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -146,3 +139,120 @@ def test_no_codec_in_common(tmp_path: Path) -> None:
         ours = bed.answering()
         goes_well(bed.sipp(), script)
         assert count_of(ours, "incoming_call") == 0
+
+
+# sipp is called
+
+
+def called(bed: Bed, script: Script, *arguments: object) -> tuple[LabPhone, Sipp]:
+    """bob is registered, and alice calls him."""
+    sipp = bed.sipp()
+    sipp.await_call(script)
+    return bed.segue("call", BOB, *arguments), sipp
+
+
+def answers(script: Script) -> None:
+    script.awaited("INVITE", "a=sendrecv")
+    script.respond(180, "Ringing", invite=True)
+    script.respond(200, "OK", sdp="sendrecv", invite=True)
+    script.awaited("ACK")
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_answers_holds_resumes_and_hangs_up(transport, tmp_path: Path) -> None:
+    script = Script()
+    answers(script)
+    script.pause(2.5)
+    script.request("INVITE", sdp="sendonly")
+    script.response(100, optional=True)
+    script.response(200, "a=recvonly")
+    script.request("ACK")
+    script.pause(0.5)
+    script.request("UPDATE", sdp="sendrecv")
+    script.response(200, "a=sendrecv")
+    script.request("BYE")
+    script.response(200)
+    with Bed(tmp_path, transport=transport) as bed:
+        ours, sipp = called(bed, script)
+        ours.wait_for("up")
+        Recording(ours.recording).await_sound()
+        ends_well(sipp)
+        assert ours.wait_for("ended")["by"] == "peer"
+        assert [line["held_by"] for line in ours.lines() if line["event"] == "hold_changed"] == ["peer", ""]
+        assert count_of(ours, "ringing") == 1
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_is_told_of_a_hard_move(transport, tmp_path: Path) -> None:
+    script = Script()
+    answers(script)
+    script.awaited("INVITE", "c=IN IP4 198.18.3.")  # the café
+    script.respond(200, "OK", sdp="sendrecv", invite=True)
+    script.awaited("ACK")
+    script.awaited("BYE")
+    script.respond(200, "OK")
+    with Bed(tmp_path, transport=transport) as bed:
+        ours, sipp = called(bed, script)
+        ours.wait_for("up")
+        Recording(ours.recording).await_sound()
+        assert bed.hard_move(ours)["ok"]
+        Recording(ours.recording).await_sound()
+        bed.end(ours)
+        ends_well(sipp)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_answers_reliably_and_we_hang_up(transport, tmp_path: Path) -> None:
+    script = Script()
+    script.awaited("INVITE", "Supported: [a-z, ]*100rel")
+    script.respond(183, "Session Progress", "Require: 100rel", "RSeq: 1", sdp="sendrecv", invite=True)
+    script.awaited("PRACK", "RAck: 1 ")
+    script.respond(200, "OK")
+    script.pause(0.5)
+    script.respond(200, "OK", invite=True)
+    script.awaited("ACK")
+    script.awaited("BYE")
+    script.respond(200, "OK")
+    with Bed(tmp_path, transport=transport) as bed:
+        ours, sipp = called(bed, script, "--duration", 2)
+        ours.wait_for("early_media")
+        ours.wait_for("up")
+        Recording(ours.recording).await_sound()
+        ends_well(sipp)
+        assert ours.wait_for("ended")["by"] == "us"
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_is_cancelled(transport, tmp_path: Path) -> None:
+    script = Script()
+    script.awaited("INVITE")
+    script.respond(180, "Ringing", invite=True)
+    script.awaited("CANCEL")
+    script.respond(200, "OK")
+    script.respond(487, "Request Terminated", invite=True)
+    script.awaited("ACK")
+    with Bed(tmp_path, transport=transport) as bed:
+        ours, sipp = called(bed, script)
+        ours.wait_for("ringing")
+        bed.end(ours)
+        ends_well(sipp)
+        assert ours.said("ended")["by"] == "us"
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "words"),
+    [
+        (486, "Busy Here", "segue: busy (486 Busy Here): try again later"),
+        (603, "Decline", "segue: declined (603 Decline)"),
+    ],
+)
+def test_refuses(status, reason, words, tmp_path: Path) -> None:
+    script = Script()
+    script.awaited("INVITE")
+    script.respond(status, reason, invite=True)
+    script.awaited("ACK")
+    with Bed(tmp_path, transport="udp") as bed:
+        sipp = bed.sipp()
+        sipp.await_call(script)
+        assert bed.said_by_call(BOB) == (1, words)
+        ends_well(sipp)

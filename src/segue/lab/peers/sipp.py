@@ -19,12 +19,14 @@ from typing import NamedTuple
 
 from segue.base.errors import LocalError
 from segue.lab.namespaces import Namespace
-from segue.lab.peers.program import Program
+from segue.lab.peers.program import Program, wait_until
 
 PORT, MEDIA_PORT = 5080, 6000
+_LONGEST = 25.0  # seconds that a run may take
 _TRANSPORTS = {"udp": "u1", "tcp": "t1"}
 
 BOB = "sip:bob@example.org"
+_OVER = "the script is over"
 _ASSIGNED = re.compile('assign_to="([0-9,]+)"')
 _OURS = [
     "Contact: <sip:bob@[local_ip]:[local_port];transport=[transport]>",
@@ -159,7 +161,9 @@ class Script:
     def xml(self) -> str:
         return (
             '<?xml version="1.0" encoding="ISO-8859-1" ?>\n<!DOCTYPE scenario SYSTEM "sipp.dtd">\n'
-            '<scenario name="script">\n' + "\n".join(self._steps) + f"\n{self._references()}</scenario>\n"
+            '<scenario name="script">\n'
+            + "\n".join(self._steps)
+            + f'\n<nop><action><log message="{_OVER}"/></action></nop>\n{self._references()}</scenario>\n'
         )
 
     # Inside
@@ -199,8 +203,19 @@ def _keep(variable: str, header: str, regexp: str) -> str:
     return f'<ereg regexp="{regexp}" search_in="hdr" header="{header}" assign_to="{variable}"/>'
 
 
-# Requests come through one proxy: two Via fields. Those of an INVITE are wanted when other requests have come since.
-_VIAS = '<ereg regexp="(Via: [^\r\n]*)\r\n(Via: [^\r\n]*)" search_in="msg" assign_to="10,4,5"/>'
+# Requests come through one proxy: two Via fields, with others between. Those of an INVITE are wanted when other
+# requests have come since.
+_VIA = "(Via: [-A-Za-z0-9/.:;= ]*)"
+_VIAS = f'<ereg regexp="{_VIA}.*{_VIA}" search_in="msg" assign_to="10,4,5"/>'
+
+
+def registers(expires: int = 600) -> Script:
+    """bob registers, and is challenged."""
+    script = Script()
+    for challenged in (True, False):
+        script.request("REGISTER", f"sip:{BOB.partition('@')[2]}", f"Expires: {expires}")
+        script.response(401 if challenged else 200, credentials=challenged)
+    return script
 
 
 class Sipp:
@@ -218,29 +233,79 @@ class Sipp:
         password: str,
     ) -> None:
         self.program = Program(host, folder, "sipp")
+        self._transport = transport
+        self._beside = False  # the script is played outside sipp's own call
         self._arguments = [
             server,
             *("-i", str(address), "-p", str(PORT), "-mi", str(address), "-mp", str(MEDIA_PORT), "-rtp_echo"),
-            *("-t", _TRANSPORTS[transport], "-m", "1", "-nostdin", "-timeout", "30", "-timeout_error"),
+            *(
+                "-t",
+                _TRANSPORTS[transport],
+                "-m",
+                "1",
+                "-nostdin",
+                "-timeout",
+                f"{_LONGEST:g}",
+                "-timeout_error",
+            ),
             *("-au", user, "-ap", password, "-sf", "script.xml"),
             *("-trace_err", "-error_file", "errors", "-trace_msg", "-message_file", "messages"),
+            *("-trace_logs", "-log_file", "log"),
             *("-trace_stat", "-stf", "statistics", "-fd", "1"),
         ]
 
     def start(self, script: Script) -> None:
-        (self.program.folder / "script.xml").write_text(script.xml())
-        (self.program.folder / "statistics").unlink(missing_ok=True)
-        uri = ["-auth_uri", script.challenged_uri.removeprefix("sip:")] if script.challenged_uri else []
-        self.program.launch(["sipp", *self._arguments, *uri])
+        self._launch(script)
 
-    def finish(self, timeout: float = 35.0) -> Statistics:
+    def await_call(self, script: Script) -> None:
+        """Register, and play the script when a call comes.
+
+        A server reaches a phone over TCP by the connection that registered: there both are one run of sipp, to which
+        the call is one out of call, with a log of its own in place of the statistics.
+        """
+        if self._transport == "udp":
+            counted = self.run(registers())
+            if counted != Statistics(1, 0):
+                raise LocalError("sipp does not register", self.why())
+            self._launch(script)
+            return
+        self._beside = True
+        (self.program.folder / "call.xml").write_text(script.xml())
+        registration = registers()
+        registration.pause(_LONGEST)
+        self._launch(registration, "-oocsf", "call.xml")
+        messages = self.program.folder / "messages"
+        wait_until(
+            lambda: messages.exists() and "SIP/2.0 200" in messages.read_text(), 5, "sipp's registration"
+        )
+
+    def _launch(self, script: Script, *arguments: str) -> None:
+        (self.program.folder / "script.xml").write_text(script.xml())
+        for name in ("statistics", "log", "errors", "messages"):
+            (self.program.folder / name).unlink(missing_ok=True)
+        uri = ["-auth_uri", script.challenged_uri.removeprefix("sip:")] if script.challenged_uri else []
+        self.program.launch(["sipp", *self._arguments, *uri, *arguments])
+
+    def finish(self, timeout: float = _LONGEST + 5) -> Statistics:
         """When its one call is over. LocalError when sipp does not get that far."""
+        if self._beside:
+            wait_until(
+                lambda: self._over() or self._aborted(), timeout, "the end of sipp's script", self.program.log
+            )
+            return Statistics(self._over(), self._aborted())
         self.program.wait(timeout)
         path = self.program.folder / "statistics"
         if not path.exists():
             raise LocalError("sipp counted nothing", f"see {self.program.log}")
         last = list(csv.DictReader(path.read_text().splitlines(), delimiter=";"))[-1]
         return Statistics(int(last["SuccessfulCall(C)"]), int(last["FailedCall(C)"]))
+
+    def _over(self) -> int:
+        log = self.program.folder / "log"
+        return log.read_text().count(_OVER) if log.exists() else 0
+
+    def _aborted(self) -> int:
+        return self.why().count("Aborting call")
 
     def run(self, script: Script) -> Statistics:
         self.start(script)
