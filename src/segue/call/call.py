@@ -30,11 +30,12 @@ from segue.protocols.sip.transaction_events import RequestReceived
 from segue.protocols.sip.transaction_layer import TransactionLayer
 
 METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "PRACK", "UPDATE", "INFO")
+EXTENSIONS = ("100rel", "199")  # option tags; Replaces is found (`invite_sessions`), and not yet acted upon
 # What an OPTIONS asks for, in a dialog or not (RFC 3261 section 11.2).
 CAPABILITIES = {
     "Allow": ", ".join(METHODS),
     "Accept": "application/sdp",
-    "Supported": ", ".join(SessionOptions().supported),
+    "Supported": ", ".join(EXTENSIONS),
 }
 RING_LIMIT = 180.0  # seconds that we ring: a caller that is gone may not have been able to say so
 MOVE_AGAIN = 1.0  # seconds after a move that the peer did not hear of, until it is told again
@@ -68,7 +69,9 @@ class CallSetup:
     trace: Trace = NO_TRACE
 
     def options(self) -> SessionOptions:
-        return SessionOptions(methods=METHODS, headers=(("User-Agent", self.user_agent),))
+        return SessionOptions(
+            methods=METHODS, supported=EXTENSIONS, headers=(("User-Agent", self.user_agent),)
+        )
 
     def make_media(self, port: LocalPort, secure: bool, placing: bool, now: float) -> CallMedia:
         agreement = self.keying.to_offer(secure) if placing else self.keying.to_answer(secure)
@@ -375,6 +378,8 @@ class Call:
             self._offer = event.body  # the caller has moved; the answer comes when we accept
             return
         try:
+            if event.content_type.partition(";")[0].strip().lower() not in ("", "application/sdp"):
+                raise RemoteError("an offer that is no session description", 415)
             answer = self.media.answer(event.body, now)
         except RemoteError as error:
             self._setup.trace.note("call", "offer refused", problem=error.problem)

@@ -302,8 +302,10 @@ class Signalling:
             return
         try:
             message = parse_message(octets)
-        except MalformedMessage as error:
-            self._trace.drop("signalling", "malformed", problem=error.problem, source=source)
+        except MalformedMessage as fault:
+            self._trace.drop("signalling", "malformed", problem=fault.problem, source=source)
+            self._agent.receive_malformed(fault, flow)
+            self._settled()
             return
         self._take(message, flow, now)
 
@@ -328,6 +330,8 @@ class Signalling:
         connection = self._streams.get(flow)
         if reader.fault is not None and connection is not None:
             self._trace.drop("signalling", "malformed", problem=reader.fault.problem, source=flow.remote)
+            self._agent.receive_malformed(reader.fault, flow)
+            self._settled()
             connection.close()
             connection.on_closed("the server sent what is no SIP")
 

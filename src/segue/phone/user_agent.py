@@ -15,7 +15,7 @@ from segue.base.errors import LocalError, RemoteError
 from segue.base.machine import earliest
 from segue.base.trace import NO_TRACE, Trace
 from segue.call import events as say
-from segue.call.call import CAPABILITIES, METHODS, Call, CallSetup, CallState
+from segue.call.call import CAPABILITIES, EXTENSIONS, METHODS, Call, CallSetup, CallState
 from segue.call.call_media import Ports
 from segue.call.flows import CloseWanted, FlowDown, FlowEvent, Flows, FlowUp, Origin, Server
 from segue.call.keying import Keying
@@ -24,12 +24,14 @@ from segue.mobility.conductor import Conductor
 from segue.mobility.observation import Attachment, Fact, Observation
 from segue.mobility.policy import Policy
 from segue.phone.config import PhoneConfig
+from segue.phone.inspection import inspect
 from segue.phone.moves import Moves
 from segue.protocols.sip.digest import DigestClient
 from segue.protocols.sip.flow import Flow
 from segue.protocols.sip.invite_sessions import InviteSessions
 from segue.protocols.sip.message import Request, Response, response_to
-from segue.protocols.sip.parser import check
+from segue.protocols.sip.parser import MalformedMessage, check
+from segue.protocols.sip.response_route import refusal
 from segue.protocols.sip.transaction_client import ClientTransaction
 from segue.protocols.sip.transaction_events import (
     AckReceived,
@@ -69,6 +71,7 @@ class UserAgent:
     ) -> None:
         account = config.account
         self.config = config
+        self._user = account.aor.partition(":")[2].partition("@")[0]  # of our addresses
         self.layer = TransactionLayer(entropy, trace=trace, streams=True)
         self.flows = Flows(entropy, trace)
         self.sessions = InviteSessions()
@@ -77,7 +80,7 @@ class UserAgent:
         identity = Identity(
             account.aor,
             f"sip:{account.domain}",
-            account.aor.partition(":")[2].partition("@")[0],
+            self._user,
             account.instance,
             account.expires,
             config.user_agent,
@@ -177,6 +180,10 @@ class UserAgent:
         self.layer.receive(message, flow, now)
         self._settle(now)
 
+    def receive_malformed(self, fault: MalformedMessage, flow: Flow) -> None:
+        """What came on `flow` is no message. A request that has enough in it is answered (section 8.2)."""
+        self._refuse(fault.message, flow, fault)
+
     def receive_fact(self, fact: Fact, now: float) -> None:
         """One report of the kernel or the radio; `settle` after a burst of them."""
         self.conductor.receive(fact, now)
@@ -212,11 +219,12 @@ class UserAgent:
         self.flows.bound(flow, transaction, mapped, now)
         self._settle(now)
 
-    def _refuse(self, message: Request | Response, flow: Flow, error: RemoteError) -> None:
+    def _refuse(self, message: object, flow: Flow, error: RemoteError) -> None:
         self._trace.drop("phone", "malformed message", problem=error.problem)
-        if isinstance(message, Request) and message.method != "ACK" and message.headers.get("Via"):
+        if isinstance(message, Request) and message.method != "ACK":
+            tag = self.layer.entropy.octets(8).hex()
             try:
-                self.layer.send(response_to(message, error.status or 400), flow)
+                self.layer.send(*refusal(message, error.status or 400, flow, tag))
             except RemoteError:
                 return
 
@@ -321,14 +329,14 @@ class UserAgent:
             self._respond(event, 482, now)
         elif request.to.tag:
             self._respond(event, 481, now)
+        elif (objection := inspect(request, METHODS, EXTENSIONS, self._user)) is not None:
+            self._respond(event, objection.status, now, objection.headers)
         elif request.method == "INVITE":
             self._take_invite(event, now)
         elif request.method == "OPTIONS":
-            self._respond(event, 200, now, **CAPABILITIES)
-        elif request.method in METHODS:
-            self._respond(event, 481, now)
+            self._respond(event, 200, now, CAPABILITIES)
         else:
-            self._respond(event, 405, now, Allow=", ".join(METHODS))
+            self._respond(event, 481, now)
 
     def _take_invite(self, event: RequestReceived, now: float) -> None:
         flow = event.flow
@@ -340,9 +348,11 @@ class UserAgent:
             self.calls[call.id] = call
             self.sessions.add(call.session)
 
-    def _respond(self, event: RequestReceived, status: int, now: float, **headers: str) -> None:
+    def _respond(
+        self, event: RequestReceived, status: int, now: float, headers: dict[str, str] | None = None
+    ) -> None:
         response = response_to(event.request, status, to_tag=self.layer.entropy.octets(8).hex())
-        for name, value in headers.items():
+        for name, value in (headers or {}).items():
             response.headers.set(name, value)
         response.headers.set("User-Agent", self.config.user_agent)
         self.layer.respond(event.transaction, response, now)
@@ -426,9 +436,8 @@ class UserAgent:
         """Our Contact inside dialogs: the GRUU once there is one (decision 9), else this flow's address."""
         if self.registration is not None and self.registration.gruu:
             return f"<{self.registration.gruu}>"
-        user = self.config.account.aor.partition(":")[2].partition("@")[0]
         transport = "" if flow.transport == "UDP" else f";transport={flow.transport.lower()}"
-        return f"<sip:{user}@{flow.local}{transport}>"
+        return f"<sip:{self._user}@{flow.local}{transport}>"
 
     def _tell(self, event: say.CallEvent, now: float) -> None:
         self._events.append(event)

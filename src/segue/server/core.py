@@ -17,7 +17,7 @@ from segue.protocols.sip.flow import Flow
 from segue.protocols.sip.framing import PING, PONG, Ping, StreamReader
 from segue.protocols.sip.message import Request, Response, response_to
 from segue.protocols.sip.parser import MalformedMessage, check, parse_message
-from segue.protocols.sip.response_route import reply_flow, stamp_via
+from segue.protocols.sip.response_route import refusal
 from segue.protocols.sip.timers import Timers
 from segue.protocols.sip.transaction_events import (
     AckReceived,
@@ -241,8 +241,7 @@ class ServerCore:
         if not isinstance(message, Request) or message.method == "ACK":
             return
         try:
-            answers = reply_flow(stamp_via(message, flow), flow)
-            response = response_to(message, status, to_tag="malformed")
+            response, answers = refusal(message, status, flow, "malformed")
         except RemoteError:
             return
         if status == 503:

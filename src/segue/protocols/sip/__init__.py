@@ -28,7 +28,7 @@ Status card
   RFC 3311   done, early and confirmed dialogs
   RFC 3326   Reason in CANCEL and BYE, sent and told
   RFC 3581   done
-  RFC 3891   done: 3 (finding the call), 6.1; the user replaces it
+  RFC 3891   done: 3 (finding the call), 6.1; the phone does not say that it can, as it does not replace calls yet
   RFC 4320   done: 4.1, 4.2
   RFC 5057   done: which failure ends a dialog
   RFC 5626   3.5.1 keep-alive in `framing`; flows and their serials here, registration in `segue.call`, STUN (8) in

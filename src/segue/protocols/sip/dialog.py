@@ -111,7 +111,7 @@ class Dialog:
         routes = good_routes(request)
         if len(routes) != len(request.headers.get_all("Record-Route")):
             raise RemoteError("bad Record-Route", 400)
-        target = contact_of(request)
+        target = contact_of(request) or _target_of_old(request)
         if target is None:
             raise RemoteError("a request that makes a dialog has no Contact", 400)
         dialog = cls(
@@ -201,6 +201,12 @@ def contact_of(message: Request | Response) -> str | None:
     if not uri.lower().startswith(("sip:", "sips:")):
         raise RemoteError("Contact is no SIP or SIPS URI", 400)
     return uri
+
+
+def _target_of_old(request: Request) -> str | None:
+    """Where a caller of RFC 2543, which puts no cookie in its branch, is reached without a Contact: at its From."""
+    branch, uri = request.via.branch or "", request.from_.uri
+    return str(uri) if not branch.startswith("z9hG4bK") and isinstance(uri, SipUri) else None
 
 
 def good_routes(message: Request | Response) -> list[str]:

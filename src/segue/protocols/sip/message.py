@@ -321,11 +321,17 @@ def response_to(
             headers.add(name, value)
     if status == 100 and "Timestamp" in source:
         headers.add("Timestamp", source.get("Timestamp") or "")
-    if to_tag and status > 100:
-        to = source.get("To") or ""
-        if NameAddr.parse(to).tag is None:
-            headers.set("To", f"{to};tag={to_tag}")
+    if to_tag and status > 100 and _takes_tag(source.get("To")):
+        headers.set("To", f"{source.get('To')};tag={to_tag}")
     if status > 100 and request.method in ("INVITE", "SUBSCRIBE", "REFER", "NOTIFY"):
         for value in source.get_all("Record-Route"):
             headers.add("Record-Route", value)
     return Response(status, reason if reason is not None else REASONS.get(status, "Unknown"), headers)
+
+
+def _takes_tag(to: str | None) -> bool:
+    """Whether a To has no tag yet. A malformed one goes back as it came: the request is refused with it."""
+    try:
+        return NameAddr.parse(to or "").tag is None
+    except SipSyntaxError:
+        return False

@@ -77,7 +77,8 @@ def parse_head(head: bytes) -> Request | Response:
     try:
         message.headers = Headers(_fields(rest))
     except SipSyntaxError as error:
-        raise MalformedMessage(error.problem, 400) from None
+        message.headers = Headers(_legible(rest))
+        raise MalformedMessage(error.problem, 400, message) from None
     if problem is not None:
         raise MalformedMessage(problem.problem, problem.status or 400, message)
     return message
@@ -136,6 +137,17 @@ def _fields(text: str) -> list[tuple[str, str]]:
             fields.append((canonical, value))
         if len(fields) > FIELD_LIMIT:
             raise SipSyntaxError("too many header fields")
+    return fields
+
+
+def _legible(text: str) -> list[tuple[str, str]]:
+    """Of a header that is malformed the fields that a refusal copies, as they stand."""
+    fields = []
+    for line in _unfold(text).split("\r\n")[:FIELD_LIMIT]:
+        name, colon, value = line.partition(":")
+        canonical = canonical_name(name.rstrip(" \t"))
+        if colon and canonical in MANDATORY and not {"\r", "\n"} & set(value):
+            fields.append((canonical, value.strip(" \t")))
     return fields
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from segue.base.address import Address
+from segue.base.errors import RemoteError
 from segue.protocols.sip.field_values import Via
 from segue.protocols.sip.flow import Flow
-from segue.protocols.sip.message import Request
+from segue.protocols.sip.message import Request, Response, response_to
 
 DEFAULT_PORTS = {"UDP": 5060, "TCP": 5060, "TLS": 5061}
 
@@ -44,3 +47,17 @@ def reply_flow(via: Via, flow: Flow) -> Flow:
         return flow
     port = via.port if via.port is not None else 5060
     return flow if port == flow.remote.port else flow._replace(remote=Address(flow.remote.host, port))
+
+
+def refusal(request: Request, status: int, flow: Flow, to_tag: str) -> tuple[Response, Flow]:
+    """The answer to a request that is not fit for a transaction, and where it goes (sections 8.2 and 16.3).
+
+    Raises RemoteError for one that cannot even be answered."""
+    if "Via" not in request.headers:
+        raise RemoteError("a request without Via")
+    answers = flow
+    with suppress(
+        RemoteError
+    ):  # a Via of no version of ours (RFC 4475 section 3.1.2.16): back where it came from
+        answers = reply_flow(stamp_via(request, flow), flow)
+    return response_to(request, status, to_tag=to_tag), answers

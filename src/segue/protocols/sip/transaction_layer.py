@@ -396,14 +396,16 @@ def write(message: Request | Response, flow: Flow) -> bytes:
 
 
 def _compliant(branch: str | None) -> bool:
-    return branch is not None and branch.startswith(COOKIE)
+    """Whether a branch is unique as section 8.1.1.7 says; one that is the cookie alone says nothing (RFC 4475
+    section 3.2.1)."""
+    return branch is not None and branch.startswith(COOKIE) and branch != COOKIE
 
 
 def _key(request: Request, branch: str, sent_by: str, *, method: str = "", to_tag: str | None = None) -> Key:
     """What identifies a server transaction (section 17.2.3); `method` in place of the request's own finds the
     INVITE of an ACK or CANCEL."""
     method = method or request.method
-    if branch.startswith(COOKIE):
+    if _compliant(branch):
         return (branch, sent_by, method)
     if to_tag is None:
         to_tag = request.to.tag or ""

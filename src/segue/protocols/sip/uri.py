@@ -66,6 +66,10 @@ class SipUri:
     def secure(self) -> bool:
         return self.scheme == "sips"
 
+    def same_user(self, user: str) -> bool:
+        """Whether the user part is this one, however it is escaped (section 19.1.4)."""
+        return _canonical(self.user, _USER) == _canonical(user, _USER)
+
     @property
     def is_numeric(self) -> bool:
         """Whether the host is an IP address."""
