@@ -103,6 +103,57 @@ def test_the_origin_goes_and_the_new_network_is_dead(mover: int, after: float) -
 
 @pytest.mark.parametrize(("transport", "keying"), WAYS)
 @MOVERS
+def test_a_hard_move_to_a_dead_network_goes_on_to_one_that_works(
+    transport: str, keying: str, mover: int
+) -> None:
+    """The network that is preferred has a carrier and carries nothing; the call need not die of it."""
+    s = street(transport, keying)
+    mn, cn = s.phones[mover], s.phones[1 - mover]
+    s.dead.add((mn.name, "eth0"))
+    mn.join("eth0", "198.51.100.1", 150)
+    mn.join("wwan0", "203.0.113.1", 200)
+    s.run(1)
+    mn.leave("wlan0")
+    s.run(7)
+    assert [line.target.split()[0] for line in mn.said(say.MoveBegun)] == ["eth0", "wwan0"]
+    assert mn.said(say.MoveEnded)[-1].ok and len(cn.said(say.PeerMoved)) == 1
+    assert well(s)
+    s.run(60)
+    assert gaps(s, s.now - 60) == 0 and mn.call.media.paths.sending.interface == "wwan0"
+
+
+def test_a_phone_on_a_dead_network_calls_over_one_that_works() -> None:
+    s = Street(phone_config("alice"), phone_config("bob"), transport="TLS")
+    a, b = s.phones
+    s.dead.add((a.name, "eth0"))
+    a.join("eth0", "198.51.100.1", 50)
+    a.join("wlan0", "192.0.2.1", 100)
+    b.join("wlan0", "192.0.2.2", 100)
+    s.run(6)
+    a.agent.call("bob", s.now)
+    s.run(1)
+    s.answer(settle=2)
+    assert well(s)
+
+
+@MOVERS
+def test_of_two_dead_networks_each_is_tried_again(mover: int) -> None:
+    s = street()
+    mn = s.phones[mover]
+    for number, name in enumerate(("eth0", "wwan0"), 1):
+        s.dead.add((mn.name, name))
+        mn.join(name, f"198.51.100.{number}", 150 + number)
+    mn.leave("wlan0")
+    s.run(14)
+    tried = [line.target.split()[0] for line in mn.said(say.MoveBegun)]
+    assert tried == ["eth0", "wwan0", "eth0", "wwan0"]
+    s.dead.clear()
+    s.run(8)
+    assert well(s) and mn.said(say.MoveEnded)[-1].ok
+
+
+@pytest.mark.parametrize(("transport", "keying"), WAYS)
+@MOVERS
 @pytest.mark.parametrize("soft", [False, True])
 @pytest.mark.parametrize("after", [0.0, 0.05, 0.11, 0.13, 0.15, 0.3])
 def test_the_new_network_goes_during_the_move(

@@ -73,16 +73,23 @@ class Conductor:
     def moved(self, now: float) -> None:
         """The move under way has ended well."""
         if self._under_way is not None:
-            self.active = self._under_way.target
+            self.active = target = self._under_way.target
             self._under_way = None
-            self.policy.ended(True, now)
+            self.policy.ended(target, True, now)
         self.settle(now)
 
     def move_failed(self, now: float) -> None:
         """The move under way did not work; what was active stays so (decision 6)."""
-        self._under_way = None
-        self.policy.ended(False, now)
+        if self._under_way is not None:
+            self.policy.ended(self._under_way.target, False, now)
+            self._under_way = None
         self.settle(now)
+
+    @property
+    def has_alternative(self) -> bool:
+        """Whether something else could carry the call than what the move under way goes to."""
+        target = self._under_way.target if self._under_way else None
+        return any(attachment != target for attachment in self.observation.usable())
 
     def deadline(self) -> float | None:
         return earliest(self.observation.deadline(), self.policy.deadline())

@@ -49,6 +49,7 @@ class Policy:
         self._better: tuple[Attachment, float] | None = None  # what is better, and since when
         self._rest_until = 0.0
         self._failures = 0
+        self._failed_at: dict[Attachment, float] = {}  # where moves got nowhere, and when
 
     def decide(self, movement: Movement, now: float) -> Decision | None:
         """The move that `movement` calls for now, or None."""
@@ -57,16 +58,21 @@ class Policy:
         if isinstance(movement, Steady):
             return None
         if isinstance(movement, Lost):
-            return Decision(movement.others[0], Kind.HARD, "lost") if movement.others else None
+            return Decision(self._best(movement.others), Kind.HARD, "lost") if movement.others else None
         if now < self._rest_until:
             return None
         if isinstance(movement, Weak):
-            return self._choose(movement.others[0], f"signal {movement.signal_dbm:.0f} dBm", now)
+            return self._choose(self._best(movement.others), f"signal {movement.signal_dbm:.0f} dBm", now)
         return self._consider(movement.candidate, now)
 
-    def ended(self, well: bool, now: float) -> None:
+    def ended(self, target: Attachment, well: bool, now: float) -> None:
         """A move is over. After one that failed no other is chosen for a while, longer each time: a network that
-        has a carrier and carries nothing must not be tried again and again."""
+        has a carrier and carries nothing must not be tried again and again. One that is forced goes elsewhere, if
+        there is an elsewhere."""
+        if well:
+            self._failed_at.clear()
+        else:
+            self._failed_at[target] = now
         self._failures = 0 if well else self._failures + 1
         if self._failures:
             pause = min(PAUSE_LIMIT, PAUSE_FIRST * 2 ** (self._failures - 1))
@@ -77,6 +83,11 @@ class Policy:
         if self._better is None:
             return None
         return max(self._better[1] + self.preferences.dwell, self._rest_until)
+
+    def _best(self, others: tuple[Attachment, ...]) -> Attachment:
+        """The most preferred one that has not failed, else the one whose failure is the longest ago."""
+        self._failed_at = {there: at for there, at in self._failed_at.items() if there in others}
+        return min(others, key=lambda there: self._failed_at.get(there, float("-inf")))
 
     def _consider(self, candidate: Attachment, now: float) -> Decision | None:
         if self._better is None or self._better[0] != candidate:

@@ -19,7 +19,7 @@ from segue.protocols.sip.session_states import SessionState
 if TYPE_CHECKING:
     from segue.phone.user_agent import UserAgent
 
-SOFT_LIMIT = 4.0  # seconds after which a soft move that got nowhere is given up
+LIMIT = 4.0  # seconds after which a move that got nowhere is given up, where there is something else
 
 _STATES = {
     State.DIALLING: CallState.DIALLING,
@@ -94,14 +94,22 @@ class Moves:
             call.come_back(flow, self._agent.contact(flow), now)
 
     def deadline(self) -> float | None:
-        waits = self._decision is not None and self._decision.kind is Kind.SOFT
-        return self._began_at + SOFT_LIMIT if waits else None
+        """A soft move can always stay where it came from; a hard one may have nowhere else to go."""
+        decision = self._decision
+        if decision is None or (decision.kind is Kind.HARD and not self._agent.conductor.has_alternative):
+            return None
+        return self._began_at + LIMIT
 
     def expire(self, now: float) -> None:
         deadline = self.deadline()
-        if deadline is not None and deadline <= now:
-            for call in self._agent.live_calls():
-                call.stay("the new network gave no answer", now)
+        if self._decision is None or deadline is None or deadline > now:
+            return
+        if self._decision.kind is Kind.HARD:
+            self._decision = None
+            self._agent.conductor.move_failed(now)
+            return
+        for call in self._agent.live_calls():
+            call.stay("the new network gave no answer", now)
 
     def _begin(self, wanted: MoveWanted, now: float) -> None:
         decision, came_from = wanted.decision, wanted.origin
