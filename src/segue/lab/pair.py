@@ -46,6 +46,7 @@ from segue.media.coded_signal import BLOCK, Heard, analyse
 USERS = {"mn": "alice", "cn": "bob"}
 OTHER = {"mn": "cn", "cn": "mn"}
 PATIENCE = 10.0  # seconds
+EDGE = 0.1  # seconds at an edge of a stretch in which no block need begin
 
 
 def _topology() -> Topology:
@@ -323,7 +324,11 @@ class Pair:
 
     def unheard_ms(self, host: str, began: float, ended: float) -> float:
         """Milliseconds of the other's signal between these times that its recording does not contain."""
-        inside = [piece.block for at, piece in self.heard(host) if began <= at <= ended]
+        inside = [(at, piece.block) for at, piece in self.heard(host) if began <= at <= ended]
         if not inside:
             return (ended - began) * 1000
-        return 1000.0 * BLOCK * (max(inside) - min(inside) + 1 - len(set(inside)))
+        middle, reach = np.median([block for _, block in inside]), (ended - began) / BLOCK + 25
+        blocks = {block for _, block in inside if abs(block - middle) < reach}  # others are accidents
+        edges = (inside[0][0] - began, ended - inside[-1][0])
+        silent = sum(edge for edge in edges if edge > EDGE)
+        return 1000.0 * (BLOCK * (max(blocks) - min(blocks) + 1 - len(blocks)) + silent)

@@ -158,6 +158,24 @@ def test_a_failed_soft_move_leaves_the_call_where_it_was() -> None:
     assert phone.conductor.active.address == OFFICE
 
 
+def test_a_failed_hard_move_goes_elsewhere_and_comes_back_in_turn() -> None:
+    phone = at_the_office()
+    phone.sees(*attach("wwan0", CELL, 150), *attach("eth0", CAFE, 200))
+    phone.sees(LinkFact("wlan0", carrier=False))
+    tried = []
+    for _ in range(3):
+        assert phone.conductor.has_alternative
+        (wanted,) = phone.said
+        assert isinstance(wanted, MoveWanted) and wanted.decision.kind is Kind.HARD
+        tried.append(wanted.decision.target.interface)
+        phone.now += 4.0
+        phone.conductor.move_failed(phone.now)
+        phone.said = list(phone.conductor.events())
+    assert tried == ["wwan0", "eth0", "wwan0"]
+    phone.sees(LinkFact("wwan0", carrier=False))
+    assert not phone.conductor.has_alternative
+
+
 def test_the_old_address_is_not_trusted_on_a_carrier_that_came_back() -> None:
     phone = at_the_office()
     phone.sees(LinkFact("wlan0", carrier=False))
