@@ -26,7 +26,7 @@ from segue.media.playout import Playout, PlayoutStatistics
 from segue.protocols.demux import Kind, sort
 from segue.protocols.rtcp.packets import parse_rtcp
 from segue.protocols.rtcp.session import PeerLeft, RtcpSession
-from segue.protocols.rtp.packet import parse_rtp
+from segue.protocols.rtp.packet import RtpPacket, parse_rtp
 from segue.protocols.rtp.receiver import RtpSource
 from segue.protocols.rtp.sender import RtpSender
 from segue.protocols.rtp.telephone_event import DtmfReceiver, DtmfSender
@@ -266,8 +266,7 @@ class MediaSession:
         except RemoteError as error:
             self._trace.drop("media", "malformed RTP", problem=error.problem)
             return False
-        source = self._source(packet.ssrc)
-        if source is None or source.receive(packet, now) is None:
+        if self._source(packet).receive(packet, now) is None:
             return False
         self.heard_at = now
         if packet.payload_type in self._event_types:
@@ -280,16 +279,18 @@ class MediaSession:
             )
         return True
 
-    def _source(self, ssrc: int) -> RtpSource | None:
-        source = self._sources.get(ssrc)
+    def _source(self, packet: RtpPacket) -> RtpSource:
+        source, codec = self._sources.get(packet.ssrc), self._decoders.get(packet.payload_type)
         if source is None:
             if len(self._sources) >= SOURCES:
                 self._sources.pop(next(iter(self._sources)))
-            clock = self._encoding.format.clock_rate if self._encoding else 8000
             # In the clear anybody can name a source: it is believed after two packets in a row (RFC 3550 A.1).
-            source = RtpSource(ssrc, clock, probation=0 if self._srtp_in else 2)
-            self._sources[ssrc] = source
+            clock = codec.clock_rate if codec is not None else 8000
+            source = RtpSource(packet.ssrc, clock, probation=0 if self._srtp_in else 2)
+            self._sources[packet.ssrc] = source
             self._rtcp.add_source(source)
+        elif codec is not None and codec.clock_rate != source.clock_rate:
+            source.change_clock_rate(codec.clock_rate)
         return source
 
     def _receive_rtcp(self, datagram: bytes, now: float) -> bool:

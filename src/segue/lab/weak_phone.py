@@ -37,6 +37,7 @@ from segue.media.codecs import Codec
 from segue.media.playout import Playout
 from segue.phone.config import Account, Networks, PhoneConfig, Sound
 from segue.phone.engine import Engine
+from segue.protocols.rtp.packet import RtpPacket
 from segue.protocols.rtp.receiver import RtpSource
 from segue.protocols.srtp.context import SrtpReceiver, SrtpSender
 
@@ -106,8 +107,8 @@ class ReplayableSession(MediaSession):
         super().install(keys, now)
         self._srtp_in = ForgetfulReceiver(keys.suite, [keys.remote])
 
-    def _source(self, ssrc: int) -> RtpSource:
-        return RtpSource(ssrc, 8000)
+    def _source(self, packet: RtpPacket) -> RtpSource:
+        return RtpSource(packet.ssrc, 8000)
 
     def _use_decoders(self, agreement: MediaAgreement) -> None:
         super()._use_decoders(agreement)
