@@ -106,7 +106,9 @@ def test_a_reoffer_in_the_clear_is_refused_and_the_call_goes_on(mover: int) -> N
     assert any(m.sender == cn.name and m.start.startswith("SIP/2.0 488") for m in s.messages)
     assert not cn.said(say.HoldChanged) and not mn.said(say.HoldChanged)
     assert cn.call.media.session.exchanged_keys == keys
-    assert well(s)
+    assert mn.hears() and cn.is_up and not cn.hears(), (
+        "who wanted the hold is heard no more, and hears the peer"
+    )
     for phone in s.phones:
         assert all(b"\x00" * 20 not in m.packet for m in phone.sent_media)
     s.alter = None

@@ -114,8 +114,13 @@ class KeyAgreement(Protocol):
     """One key agreement for one media stream, over the life of a call: offers, answers, re-offers.
 
     The SDP side is three methods; agreements that also talk on the media path (DTLS, ZRTP) use the five
-    verbs, the others leave them empty. Every problem with what the peer sent is a RemoteError whose status
-    goes into the SIP answer; state is as before then.
+    verbs, the others leave them empty. Every problem with what the peer sent in SDP is a RemoteError whose
+    status goes into the SIP answer; state is as before then.
+
+    On the media path: what RFC 7983 sorts as DTLS or ZRTP comes to `receive`, from the first offer or answer of
+    ours on, so perhaps before the peer's answer. What `transmits` gives leaves as soon as the peer's address is
+    known, and no sound leaves before KeysReady. KeysReady and VerificationChanged may come at any time, and
+    again: when a handshake is done, when a user has compared what is to be compared (`confirm`).
     """
 
     profile: str
@@ -136,7 +141,12 @@ class KeyAgreement(Protocol):
         """Take the peer's answer to our last offer. Raises RemoteError."""
 
     def receive(self, data: bytes, source: object, now: float) -> None:
-        """A datagram of this agreement's own protocol from the media path."""
+        """A datagram of this agreement's own protocol from the media path. `source` is the address it came from,
+        which proves nothing."""
+
+    def confirm(self, matches: bool, now: float) -> None:
+        """The user has compared the short authentication string with the peer (RFC 6189 section 7); agreements
+        without one ignore it."""
 
     def transmits(self) -> list[bytes]: ...
 

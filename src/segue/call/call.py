@@ -118,6 +118,7 @@ class Call:
         self._accepted = False
         self._held_by = ""
         self._remote = ""
+        self._protection = ("", media.verification)  # as the user knows it: suite and verification
         self._early = False
         self._tell_again_at: float | None = None
         self._rings_until: float | None = None
@@ -269,7 +270,7 @@ class Call:
     def deadline(self) -> float | None:
         media = self.media
         return earliest(
-            media.session.deadline(),
+            media.deadline(),
             media.paths.release_at,
             self._silent_at(),
             self._tell_again_at,
@@ -277,7 +278,7 @@ class Call:
         )
 
     def expire(self, now: float) -> None:
-        self.media.session.expire(now)
+        self.media.expire(now)
         self.media.release(now)
         silent_at = self._silent_at()
         if silent_at is not None and silent_at <= now:
@@ -302,8 +303,12 @@ class Call:
         return self.media.session.heard_at + self._setup.silence_limit
 
     def events(self) -> list[say.CallEvent]:
-        for digit in self.media.session.digits():
+        media = self.media
+        for digit in media.session.digits():
             self._tell(say.Digit(self.id, digit))
+        if self.state is CallState.UP and (media.suite, media.verification) != self._protection:
+            self._protection = (media.suite, media.verification)
+            self._tell(say.ProtectionChanged(self.id, *self._protection))
         events, self._events = self._events, []
         return events
 
@@ -314,6 +319,10 @@ class Call:
         while events := self.session.events():
             for event in events:
                 self._take(event, now)
+        problem = self.media.keying_problem
+        if problem and self.state is not CallState.ENDED:
+            self._end("us", 488, f"no keys: {problem}")
+            self.session.hang_up(now, 'SIP;cause=488;text="no keys"')
 
     def _take(self, event: said.SessionEvent, now: float) -> None:
         if isinstance(event, said.OfferReceived):
@@ -422,7 +431,8 @@ class Call:
         self.state = CallState.UP
         media = self.media
         media.session.heard_at = now
-        self._tell(say.Up(self.id, self.peer, media.session.codec, media.suite, media.verification))
+        self._protection = (media.suite, media.verification)
+        self._tell(say.Up(self.id, self.peer, media.session.codec, *self._protection))
         self._compare(now)
 
     def _compare(self, now: float) -> None:

@@ -7,18 +7,22 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from segue.base.address import Address
 from segue.base.entropy import Entropy
 from segue.base.errors import LocalError, RemoteError
 from segue.base.keying import KeyAgreement, KeyingFailed, KeysReady, Verification
+from segue.base.machine import earliest
 from segue.base.trace import NO_TRACE, Trace
 from segue.call.agreement import LocalMedia, MediaAgreement
 from segue.call.config import MediaConfig
-from segue.call.keying import UNPROTECTED
+from segue.call.keying import PENDING, UNPROTECTED
 from segue.call.media_session import MediaIdentity, MediaSession
 from segue.call.negotiation import Negotiation
 from segue.call.path import LocalPort, MediaPaths
+from segue.protocols.demux import Kind, sort
 from segue.protocols.sdp import parse_sdp
 
+_HANDSHAKES = frozenset({Kind.DTLS, Kind.ZRTP})
 PORTS = 4  # local ports at most that one call listens on: moves may follow faster than anything is proven
 
 
@@ -54,11 +58,13 @@ class CallMedia:
         self.session = MediaSession(
             MediaIdentity.draw(entropy, initial_sequence), entropy, now, wall_offset=wall_offset, trace=trace
         )
-        self.verification: Verification = UNPROTECTED
+        self.verification: Verification = UNPROTECTED if keying is None else PENDING
         self._negotiation = Negotiation(config, keying, entropy, trace)
         self._keying = keying
         self._ports = ports
         self._port = port  # what our next offer or answer names
+        self._news = False
+        self.keying_problem = ""  # why there are no keys, and will be none
         self._trace = trace
 
     @property
@@ -120,6 +126,46 @@ class CallMedia:
     def resume(self) -> None:
         self._negotiation.resume()
         self.session.holding = False
+
+    def confirm(self, matches: bool, now: float) -> None:
+        """The user has compared the short authentication string with the peer."""
+        if self._keying is not None:
+            self._keying.confirm(matches, now)
+            self._take_keys(now)
+
+    # The five verbs: of the sound, and of a key agreement that talks on the media path
+
+    def receive(self, datagram: bytes, port: LocalPort, source: Address, now: float) -> bool:
+        """Take a datagram that came to one of our ports. True when it was authentic media."""
+        if self._keying is not None and sort(datagram) in _HANDSHAKES:
+            self._keying.receive(datagram, source, now)
+            self._take_keys(now)
+            self._news = True
+            return False
+        authentic = self.session.receive(datagram, now)
+        if authentic:
+            self.paths.received(port, now)
+        return authentic
+
+    def transmits(self) -> list[bytes]:
+        """What the key agreement sends the way that our media goes; kept until there is one."""
+        if self._keying is None or self.paths.active is None:
+            return []
+        return self._keying.transmits()
+
+    def deadline(self) -> float | None:
+        return earliest(self.session.deadline(), self._keying.deadline() if self._keying else None)
+
+    def expire(self, now: float) -> None:
+        self.session.expire(now)
+        if self._keying is not None:
+            self._keying.expire(now)
+            self._take_keys(now)
+
+    def has_news(self) -> bool:
+        """Whether what came on the media path is for more than the ear; asked after `receive`, and told once."""
+        news, self._news = self._news or self.session.digits_wait, False
+        return news
 
     # Paths
 
@@ -190,6 +236,8 @@ class CallMedia:
                 self.session.install(event.keys, now)
             elif isinstance(event, KeyingFailed):
                 self._trace.note("media", "no keys", problem=event.problem)
+                if self.session.keys is None:
+                    self.keying_problem = event.problem
             else:
                 self.verification = event.verification
 

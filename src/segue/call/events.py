@@ -69,6 +69,15 @@ class Up:
 
 
 @dataclass(frozen=True)
+class ProtectionChanged:
+    """A call that is up has other keys' suite, or who it is with is known better or worse than before."""
+
+    call_id: str
+    suite: str
+    verification: Verification
+
+
+@dataclass(frozen=True)
 class HoldChanged:
     """Who holds the call now: "" (nobody), "us", "peer" or "both"."""
 
@@ -131,6 +140,7 @@ CallEvent = (
     | Ringing
     | EarlyMedia
     | Up
+    | ProtectionChanged
     | HoldChanged
     | MoveBegun
     | MoveEnded

@@ -13,6 +13,7 @@ KEYINGS = ("sdes", "none")
 RESERVED = ("mikey", "zrtp", "dtls-srtp")
 
 UNPROTECTED = Verification(Assurance.NONE, "none", detail="anyone on the way can listen")
+PENDING = Verification(Assurance.NONE, "none", detail="no keys yet: nothing is sent or played")
 
 _CLEAR = ("RTP/AVP", "RTP/AVPF")
 # By the profile that an agreement offers: what it may answer. Keys in a clear profile are opportunistic

@@ -60,7 +60,7 @@ class Engine:
             self._host,
             first_port=config.local_port,
             on_problem=self._tell_problem,
-            on_digits=self._take_digits,
+            on_news=self._take_news,
             trace=trace,
         )
         self.agent = UserAgent(
@@ -164,7 +164,7 @@ class Engine:
                     break
         finally:
             self._settling = False
-        self.voice.send_rtcp(agent.calls.values())
+        self.voice.send_control(agent.calls.values())
         if self._stopping and not agent.waiting:
             self._answered.set()
         self._arm()
@@ -250,7 +250,7 @@ class Engine:
     def _watch(self, direction: str, flow: Flow, message: Request | Response) -> None:
         self._tell(describe_message(direction, flow, message, time.time()))
 
-    def _take_digits(self) -> None:
+    def _take_news(self) -> None:
         self.agent.settle(self._loop.time())
         self.settle()
 

@@ -141,6 +141,11 @@ class UserAgent:
     def press(self, call_id: str, digits: str) -> None:
         self._call(call_id).media.session.press(digits)
 
+    def confirm(self, call_id: str, matches: bool, now: float) -> None:
+        """The user has compared the call's short authentication string with the peer."""
+        self._call(call_id).media.confirm(matches, now)
+        self._settle(now)
+
     def unregister(self, now: float) -> None:
         """Take the bindings back, before the phone stops."""
         if self.registration is not None:

@@ -58,7 +58,7 @@ class _Speech:
 class Voice:
     """Implements `call.call_media.Ports`. `first_port`: where to look for free ports; 0: the kernel chooses.
     `on_problem` is told when a call's sink can take no more; the call goes on.
-    `on_digits` when a peer has pressed keys."""
+    `on_news` when something came on the media path that is for more than the ear: pressed keys, a handshake."""
 
     def __init__(
         self,
@@ -68,11 +68,11 @@ class Voice:
         *,
         first_port: int = 0,
         on_problem: Callable[[Call, LocalError], None] | None = None,
-        on_digits: Callable[[], None] | None = None,
+        on_news: Callable[[], None] | None = None,
         trace: Trace = NO_TRACE,
     ) -> None:
         self._on_problem = on_problem
-        self._on_digits = on_digits
+        self._on_news = on_news
         self._open_source = open_source
         self._open_sink = open_sink
         self._hosts = hosts
@@ -160,9 +160,11 @@ class Voice:
             self.close(port)
         gc.enable()
 
-    def send_rtcp(self, calls: Iterable[Call]) -> None:
-        """Send what RTCP has to say."""
+    def send_control(self, calls: Iterable[Call]) -> None:
+        """Send what RTCP and key agreements have to say."""
         for call in calls:
+            for octets in call.media.transmits():
+                self._send(call, octets)
             for octets in call.media.session.transmits():
                 self._send_rtcp(call, octets)
 
@@ -177,11 +179,10 @@ class Voice:
         if call is None:
             self._trace.drop("voice", "no call at this port", source=source)
             return
-        session = call.media.session
-        if session.receive(octets, now):
-            call.media.paths.received(port, now)
-            if session.digits_wait and self._on_digits is not None:
-                self._on_digits()
+        media = call.media
+        media.receive(octets, port, source, now)
+        if self._on_news is not None and media.has_news():
+            self._on_news()
 
     def _tick(self, expirations: int) -> None:
         now = self._loop.time()
@@ -197,11 +198,8 @@ class Voice:
         call = speech.call
         session = call.media.session
         packet = session.send(speech.source.read(), now)
-        path = call.media.paths.active
-        if packet is not None and path is not None:
-            sockets = self._sockets.get(call.media.paths.sending)
-            if sockets is not None:
-                sockets[0].send(packet, path.remote)
+        if packet is not None:
+            self._send(call, packet)
         frame = session.play(now)
         if frame is not None and call.state is not CallState.ENDED:
             self._play(speech, frame)
@@ -212,6 +210,12 @@ class Voice:
         except LocalError as error:  # a full disk; it is said once, and what comes after is dropped
             if self._on_problem is not None:
                 self._on_problem(speech.call, error)
+
+    def _send(self, call: Call, packet: bytes) -> None:
+        path = call.media.paths.active
+        sockets = self._sockets.get(call.media.paths.sending)
+        if path is not None and sockets is not None:
+            sockets[0].send(packet, path.remote)
 
     def _send_rtcp(self, call: Call, octets: bytes) -> None:
         agreement, path = call.media.agreement, call.media.paths.rtcp

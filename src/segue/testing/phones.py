@@ -262,6 +262,7 @@ class TestPhone:
         """20 ms of sound in both directions."""
         for call in self.agent.calls.values():
             session = call.media.session
+            self.send_handshakes(call)
             if not call.sounds:
                 continue
             packet = session.send(self._tone(session.rate), now)
@@ -277,6 +278,13 @@ class TestPhone:
                 level = float(np.sqrt(np.mean(frame.samples.astype(np.float64) ** 2)))
                 self.heard.append(Heard(now, level))
 
+    def send_handshakes(self, call: Call) -> None:
+        """What the key agreement says on the media path."""
+        for octets in call.media.transmits():
+            path = call.media.paths.active
+            if path is not None:
+                self._street.send_media(self, path.interface, path.remote, octets)
+
     def _tone(self, rate: int) -> Frame:
         count = rate // 50
         times = (self._phase + np.arange(count)) / rate
@@ -289,8 +297,11 @@ class TestPhone:
         if port is None:
             return
         for call in self.agent.calls.values():
-            if port in call.media.paths.ports and call.media.session.receive(packet, now):
-                call.media.paths.received(port, now)
+            if port in call.media.paths.ports:
+                call.media.receive(packet, port, PROXY, now)
+                if call.media.has_news():
+                    self.agent.settle(now)
+                    self.send_handshakes(call)
 
 
 def _takes(port: LocalPort, address: Address) -> bool:

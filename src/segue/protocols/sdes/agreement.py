@@ -107,6 +107,9 @@ class SdesAgreement:
     def receive(self, data: bytes, source: object, now: float) -> None:
         self._trace.drop("sdes", "no datagrams here", octets=len(data), source=source, at=now)
 
+    def confirm(self, matches: bool, now: float) -> None:
+        self._trace.drop("sdes", "nothing to confirm", matches=matches, at=now)
+
     def transmits(self) -> list[bytes]:
         return []
 
