@@ -89,8 +89,8 @@ def run_peers() -> int:
                 f"there is no {program} here: run make test-peers as root, or apt install {package}",
                 flush=True,
             )
-    failed = pytest(INTEROP, "-m", "peers", networks=True)
-    # Those of the lab mostly wait: two at a time cost no precision that they judge.
+    # They mostly wait: two at a time cost no precision that they judge.
+    failed = pytest(INTEROP, "-n", "2", "-m", "peers", networks=True)
     return pytest(NAMESPACES, "-n", "2", "-m", "peers", networks=True) or failed
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,29 +18,46 @@ PEERS = [
     pytest.param("baresip", marks=pytest.mark.peers("baresip")),
     pytest.param("linphone", marks=pytest.mark.peers("linphonec")),
 ]
+PRESSING = """
+import asyncio, sys
+from segue import Phone
+
+async def main(ca, aor, callee, keys):
+    async with Phone(aor, password=sys.stdin.readline().strip(), ca=ca, codec="PCMA", family=4) as phone:
+        await phone.registered()
+        call = await phone.call(callee)
+        await asyncio.sleep(0.5)
+        await call.press(keys)
+        await call.ended()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
 ALICE, BOB = "sip:alice@example.org", "sip:bob@example.org"
+
+
+OFFERED_TO = {"baresip": "AEAD_AES_256_GCM", "linphone": "AES_256_CM_HMAC_SHA1_80"}  # what each takes of ours
+OFFERED_BY = "AES_CM_128_HMAC_SHA1_80"  # both
 
 
 def called_by_us(bed: Bed, kind: str, *arguments: object) -> tuple[LabPhone, Peer]:
     """A call that is up, and in which both are heard."""
     peer = bed.peer(kind)
     ours = bed.segue("call", BOB, *arguments)
-    return _talking(bed, ours, peer)
+    return _talking(bed, ours, peer, OFFERED_TO[kind])
 
 
 def called_by_peer(bed: Bed, kind: str, *arguments: object) -> tuple[LabPhone, Peer]:
     peer = bed.peer(kind)
     ours = bed.answering(*arguments)
     peer.call(ALICE)
-    return _talking(bed, ours, peer)
+    return _talking(bed, ours, peer, OFFERED_BY)
 
 
 CALLERS = [pytest.param(called_by_us, id="we-call"), pytest.param(called_by_peer, id="peer-calls")]
 
 
-def _talking(bed: Bed, ours: LabPhone, peer: Peer) -> tuple[LabPhone, Peer]:
-    up = ours.wait_for("up")
-    assert bool(up["suite"]) == (bed.transport == "tls")
+def _talking(bed: Bed, ours: LabPhone, peer: Peer, suite: str) -> tuple[LabPhone, Peer]:
+    assert ours.wait_for("up")["suite"] == (suite if bed.transport == "tls" else "")
     peer.wait_up()
     both_heard(ours, peer)
     return ours, peer
@@ -166,3 +185,23 @@ def test_digits_of_the_peer(kind, tmp_path: Path) -> None:
         peer.digit("5")
         assert ours.wait_for("digit")["digit"] == "5"
         we_hang_up(bed, ours, peer)
+
+
+@pytest.mark.parametrize("kind", PEERS)
+def test_digits_of_ours(kind, tmp_path: Path) -> None:
+    """By the library: the command has no keys."""
+    with Bed(tmp_path) as bed:
+        peer = bed.peer(kind)
+        program = bed.network.hosts["mn"].popen(
+            [sys.executable, "-c", PRESSING, bed.office.ca, ALICE, BOB, "5#"],
+            stdin=subprocess.PIPE,
+            text=True,
+        )
+        assert program.stdin is not None
+        program.stdin.write(bed.password("alice") + "\n")
+        program.stdin.flush()
+        peer.wait_up()
+        for key in "5#":
+            peer.wait_digit(key)
+        peer.hang_up()
+        assert program.wait(10) == 0

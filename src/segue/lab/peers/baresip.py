@@ -145,6 +145,15 @@ class Baresip:
     def digit(self, key: str) -> None:
         self.tell("sndcode", key)
 
+    def wait_digit(self, key: str, timeout: float = 10.0) -> None:
+        """Until it has told of a key that we pressed."""
+        wait_until(
+            lambda: any(line.get("param") == key for line in self.said("CALL_DTMF_START")),
+            timeout,
+            f"baresip's {key!r}",
+            self.program.log,
+        )
+
     def hang_up(self) -> None:
         self.tell("hangup")
 

@@ -116,6 +116,10 @@ class Linphone:
     def digit(self, key: str) -> None:
         self.program.type(key)
 
+    def wait_digit(self, key: str, timeout: float = 10.0) -> None:
+        """Until it has told of a key that we pressed."""
+        self.program.wait_printed(f"Receiving tone {key}", timeout)
+
     def hang_up(self) -> None:
         self.program.type("terminate")
 
