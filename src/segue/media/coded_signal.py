@@ -34,6 +34,7 @@ BELIEVABLE = (
 DRIFT_COST = 0.5  # windows a block beyond that: a changed delay pays it once, an accident there and back
 JUMP_COST = 25.0  # windows, at most: what must be won by believing that the talker is elsewhere in his signal
 REACH = 24  # runs back that a run may follow on
+RECENT = 100  # blocks: what was heard so long ago and is heard again is a repetition, and no accident
 
 
 class Heard(NamedTuple):
@@ -134,24 +135,35 @@ def _continued(runs: list[tuple[int, int, int]]) -> list[Heard]:
 
     A recording runs as fast as the talker's signal, so a run proves where the talker is only together with others:
     kept are those runs that together have the most windows, less what it costs to leave the recording's pace. An
-    accident would have to leave it and come back.
+    accident would have to leave it and come back. Of the others those are kept that repeat what was just heard.
     """
     placed = [
         _Run(number, ((first + last) / 2 * HOP + WINDOW / 2 / ANALYSIS_RATE) / BLOCK, last - first + 1)
         for number, first, last in runs
     ]
+    believed = set(_most_believable(placed))
     heard: list[Heard] = []
-    before: _Run | None = None
-    for run in _most_believable(placed):
-        block = run.number if before is None else heard[-1].block + _step(before, run)
+    found: set[int] = set()
+    latest: tuple[_Run, int] | None = None  # that was believed, and its block
+    for index, run in enumerate(placed):
+        if index in believed:
+            block = run.number if latest is None else latest[1] + _step(latest[0], run)
+            latest = run, block
+        elif latest is None:
+            continue
+        else:
+            behind = (latest[1] - run.number) % PERIOD
+            block = latest[1] - behind
+            if behind > RECENT or block not in found:
+                continue
+        found.add(block)
         heard.append(Heard(block, run.position * BLOCK, run.windows * HOP))
-        before = run
     return heard
 
 
-def _most_believable(runs: list[_Run]) -> list[_Run]:
-    """The longest chain of runs, in windows less costs; by dynamic programming over the last REACH runs and the
-    end of the best chain so far."""
+def _most_believable(runs: list[_Run]) -> list[int]:
+    """Indices of the longest chain of runs, in windows less costs; by dynamic programming over the last REACH runs
+    and the end of the best chain so far."""
     worth: list[float] = []
     follows: list[int] = []
     best = -1
@@ -168,9 +180,9 @@ def _most_believable(runs: list[_Run]) -> list[_Run]:
             best = index
     chain = []
     while best >= 0:
-        chain.append(runs[best])
+        chain.append(best)
         best = follows[best]
-    return chain[::-1]
+    return chain
 
 
 def _cost(before: _Run, run: _Run) -> float:

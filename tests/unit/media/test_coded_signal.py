@@ -101,6 +101,18 @@ def test_a_repetition_is_found() -> None:
     assert repeated_ms(analyse(signal, 8000)) == 0.0
 
 
+@pytest.mark.parametrize("age", [2, 10, 48])
+@pytest.mark.parametrize("length", [1, 4, 12])
+def test_what_an_attacker_replays_is_found_however_short_and_old(age: int, length: int) -> None:
+    """In the place of what is said, and between it."""
+    signal = coded_signal(0, 300, 8000)
+    old = signal[(150 - age) * 320 : (150 - age + length) * 320]
+    instead = np.concatenate((signal[: 150 * 320], old, signal[(150 + length) * 320 :]))
+    between = np.concatenate((signal[: 150 * 320], old, signal[150 * 320 :]))
+    assert repeated_ms(analyse(instead, 8000)) == 40.0 * min(age, length)
+    assert repeated_ms(analyse(between, 8000)) == 40.0 * length
+
+
 def test_numbers_go_on_after_their_period() -> None:
     signal = coded_signal(PERIOD - 50, 100, 8000)
     assert blocks(signal, 8000) == list(range(PERIOD - 50, PERIOD + 50))
@@ -124,7 +136,7 @@ def misread(signal: Samples, at: int, *others: int) -> Samples:
 
 @pytest.mark.parametrize(
     "others",
-    [(900,), (2200,), (900, 901), (1250, 1700), (900, 1800), (1190, 2380, 1170), (160, 900, 140)],
+    [(900,), (2200,), (900, 901), (1250, 1700), (900, 1800), (1190, 2380, 1170), (160, 900, 2100)],
     ids=str,
 )
 def test_blocks_that_are_misread_take_nothing_along(others: tuple[int, ...]) -> None:
