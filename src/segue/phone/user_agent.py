@@ -46,6 +46,8 @@ from segue.protocols.sip.transaction_events import (
 from segue.protocols.sip.transaction_layer import TransactionLayer
 
 DIAL_PATIENCE = 10.0  # seconds that a call waits for a way to the server
+CALLS = 16  # at once, with those that ring: each has sockets and keys
+TRANSACTIONS = 2_000  # of peers; what comes beyond gets 503
 REGISTER_FIRST = 2.0  # seconds that a call waits for the registration, whose GRUU and nonce it can use
 
 
@@ -72,7 +74,7 @@ class UserAgent:
         account = config.account
         self.config = config
         self._user = account.aor.partition(":")[2].partition("@")[0]  # of our addresses
-        self.layer = TransactionLayer(entropy, trace=trace, streams=True)
+        self.layer = TransactionLayer(entropy, trace=trace, limit=TRANSACTIONS, streams=True)
         self.flows = Flows(entropy, trace)
         self.sessions = InviteSessions()
         self.calls: dict[str, Call] = {}
@@ -347,6 +349,9 @@ class UserAgent:
         flow = event.flow
         if event.request.call_id in self.calls:
             self._respond(event, 482, now)  # our own call that came back, or a stranger's with its Call-ID
+            return
+        if len(self.calls) >= CALLS:
+            self._respond(event, 486, now)
             return
         call = Call.incoming(self.setup, event, self.contact(flow), flow.interface, now)
         if call is not None:
