@@ -8,7 +8,7 @@ import pytest
 
 from segue.lab.peers.bed import Bed, count_of
 from segue.lab.peers.program import wait_until
-from segue.lab.peers.sound import Recording
+from segue.lab.peers.sound import Recording, await_silence
 from segue.lab.phones import LabPhone
 
 pytestmark = pytest.mark.peers("kamailio")
@@ -72,8 +72,7 @@ def test_hold_and_resume(mover_calls, tmp_path: Path) -> None:
         holder, held = (mover, other) if mover_calls else (other, mover)
         assert holder.wait_for("hold_changed")["held_by"] == "us"
         assert held.wait_for("hold_changed")["held_by"] == "peer"
-        for phone in (holder, held):
-            Recording(phone.recording).await_silence()
+        await_silence(Recording(holder.recording), Recording(held.recording))
         wait_until(lambda: count_of(held, "hold_changed") == 2, 5, "the end of the hold")
         both_heard(holder, held)
         hangs_up(bed, holder, held)

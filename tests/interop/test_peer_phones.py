@@ -5,12 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from segue.lab.peers.bed import Bed, Peer, count_of
 from segue.lab.peers.program import wait_until
-from segue.lab.peers.sound import Recording
+from segue.lab.peers.sound import Recording, await_silence
 from segue.lab.phones import LabPhone
 
 pytestmark = pytest.mark.peers
@@ -74,8 +75,7 @@ def we_hear(ours: LabPhone) -> None:
 
 
 def neither_hears(ours: LabPhone, peer: Peer) -> None:
-    peer.heard.await_silence()
-    Recording(ours.recording).await_silence()
+    await_silence(peer.heard, Recording(ours.recording))
 
 
 def we_hang_up(bed: Bed, ours: LabPhone, peer: Peer) -> None:
@@ -106,11 +106,11 @@ def test_peer_holds_resumes_and_hangs_up(kind, call, tmp_path: Path) -> None:
         ours, peer = call(bed, kind)
         peer.hold()
         assert "peer" in ours.wait_for("hold_changed")["held_by"]
-        peer.heard.await_silence()
         if kind == "linphone":
+            await_silence(peer.heard)
             we_hear(ours)  # what it was told to play is its music on hold
         else:
-            Recording(ours.recording).await_silence()
+            neither_hears(ours, peer)
         peer.resume()
         both_heard(ours, peer)
         assert count_of(ours, "hold_changed") == 2
@@ -147,6 +147,25 @@ def test_soft_move(kind, call, tmp_path: Path) -> None:
         assert bed.soft_move(ours)["kind"] == "soft"
         both_heard(ours, peer)
         we_hang_up(bed, ours, peer)
+
+
+def rings(line: dict[str, Any]) -> bool:
+    return bool(line["line"].startswith("SIP/2.0 180"))
+
+
+@pytest.mark.parametrize("kind", PEERS)
+def test_hard_move_while_it_rings(kind, tmp_path: Path) -> None:
+    """The call is placed anew from the new address, and the first INVITE cancelled."""
+    with Bed(tmp_path) as bed:
+        peer = bed.peer(kind, answers=False)
+        ours = bed.segue("call", BOB)
+        ours.wait_for("ringing")
+        peer.wait_ringing()
+        assert bed.hard_move(ours)["ok"]
+        wait_until(lambda: count_of(ours, "sip_received", rings) == 2, 5, "the second ringing")
+        peer.answer()
+        _talking(bed, ours, peer, OFFERED_TO[kind])
+        peer_hangs_up(ours, peer)
 
 
 @pytest.mark.parametrize("call", CALLERS)

@@ -39,6 +39,7 @@ class Baresip:
         keying: str = "sdes",
         ca: str = "",
         codec: str = "PCMA",
+        answers: bool = True,
     ) -> None:
         self.program = Program(host, folder, "baresip")
         self._host = host
@@ -51,7 +52,7 @@ class Baresip:
             f"auth_pass={password}",
             f'outbound="sip:{proxy};transport={transport}"',
             f"audio_codecs={codec}/{rate}/{channels}",
-            "answermode=auto",
+            f"answermode={'auto' if answers else 'manual'}",
             "regint=600",
             "ptime=20",
         ]
@@ -126,6 +127,12 @@ class Baresip:
         found = wait_until(lambda: self.said(kind), timeout, f"baresip's {kind}", self.program.log)
         event: dict[str, Any] = found[-1]
         return event
+
+    def wait_ringing(self, timeout: float = 10.0) -> None:
+        self.wait_for("CALL_INCOMING", timeout)
+
+    def answer(self) -> None:
+        self.tell("accept")
 
     def call(self, uri: str) -> None:
         self.tell("dial", uri)

@@ -30,8 +30,10 @@ class Linphone:
         keying: str = "sdes",
         ca: str = "",
         codec: str = "PCMA",
+        answers: bool = True,
     ) -> None:
         self.program = Program(host, folder, "linphonec")
+        self._answers = answers
         rate = _RATES[codec]
         self.heard = Recording(folder / "heard.wav", rate)
         self.debug_log = folder / "debug.log"
@@ -84,7 +86,16 @@ class Linphone:
         """Returns when it has registered."""
         folder = self.program.folder
         self.program.launch(
-            ["linphonec", "-c", f"{folder}/linphonerc", "-a", "-d", "6", "-l", f"{folder}/debug.log"]
+            [
+                "linphonec",
+                "-c",
+                f"{folder}/linphonerc",
+                *(["-a"] if self._answers else []),
+                "-d",
+                "6",
+                "-l",
+                f"{folder}/debug.log",
+            ]
         )
         self.program.wait_printed("linphonec>", timeout)
         self.program.type("soundcard use files")
@@ -97,6 +108,12 @@ class Linphone:
         wait_until(
             lambda: log.exists() and text in log.read_text(errors="replace"), timeout, f"{text!r}", log
         )
+
+    def wait_ringing(self, timeout: float = 10.0) -> None:
+        self._wait_logged("to LinphoneCallIncomingReceived", timeout)
+
+    def answer(self) -> None:
+        self.program.type("answer")
 
     def call(self, uri: str) -> None:
         self.program.type(f"call {uri}")

@@ -39,7 +39,7 @@ class Recording:
 
     def await_sound(self, seconds: float = 1.0, timeout: float = 8.0) -> list[Heard]:
         """What is heard from now on, as soon as it is that much. LocalError when it does not come."""
-        begin, end = self._length(), time.monotonic() + timeout
+        begin, end = self.length(), time.monotonic() + timeout
         wanted = round(seconds / BLOCK)
         while len(heard := self.heard(begin)) < wanted:
             if time.monotonic() > end:
@@ -48,19 +48,7 @@ class Recording:
             time.sleep(PATIENCE)
         return heard
 
-    def await_silence(self, seconds: float = 1.0, timeout: float = 3.0) -> None:
-        """Until nothing was heard for so long. LocalError when the sound goes on."""
-        end = time.monotonic() + timeout
-        while True:
-            begin = self._length()
-            time.sleep(seconds)
-            heard = self.heard(begin)
-            if not heard:
-                return
-            if time.monotonic() > end:
-                raise LocalError(f"{len(heard)} blocks are heard", f"see {self.path}")
-
-    def _length(self) -> int:
+    def length(self) -> int:
         """Samples so far."""
         return max(0, self.path.stat().st_size - HEADER) // 2 if self.path.exists() else 0
 
@@ -73,3 +61,16 @@ class Recording:
             sound = file.read()
         rate = int.from_bytes(header[24:28], "little") if header[:4] == b"RIFF" else self._rate
         return np.frombuffer(sound[: len(sound) // 2 * 2], np.int16), rate
+
+
+def await_silence(*recordings: Recording, seconds: float = 1.0, timeout: float = 2.0) -> None:
+    """Until for so long nothing was heard in any of them. LocalError when the sound goes on."""
+    end = time.monotonic() + timeout
+    while True:
+        begins = [recording.length() for recording in recordings]
+        time.sleep(seconds)
+        loud = [r.path for r, begin in zip(recordings, begins, strict=True) if r.heard(begin)]
+        if not loud:
+            return
+        if time.monotonic() > end:
+            raise LocalError(f"there is sound in {', '.join(path.name for path in loud)}", f"see {loud[0]}")
