@@ -122,6 +122,60 @@ def test_a_hard_move_to_a_dead_network_goes_on_to_one_that_works(
     assert gaps(s, s.now - 60) == 0 and mn.call.media.paths.sending.interface == "wwan0"
 
 
+def test_a_phone_without_a_call_does_not_spin_on_a_dead_network() -> None:
+    s = Street(phone_config("alice"), phone_config("bob"), transport="TLS")
+    a, b = s.phones
+    s.dead.add((a.name, "wwan0"))
+    a.join("wlan0", "192.0.2.1", 100)
+    b.join("wlan0", "192.0.2.2", 100)
+    s.run(1)
+    a.join("wwan0", "198.51.100.1", 50)
+    s.run(8)
+    b.agent.call("alice", s.now)
+    s.run(1)
+    s.answer(a)
+    assert well(s) and a.call.media.paths.sending.interface == "wlan0"
+
+
+@MOVERS
+def test_a_failed_soft_move_of_two_calls_leaves_both_where_they_were(mover: int) -> None:
+    s = street()
+    a, b = s.phones
+    mn, cn = s.phones[mover], s.phones[1 - mover]
+    a.agent.call("bob", s.now)
+    s.run(1)
+    (second,) = b.agent.calls.keys() - {b.said(say.Up)[0].call_id}
+    b.agent.answer(second, s.now)
+    s.run(2)
+    s.dead.add((mn.name, "wwan0"))
+    mn.join("wwan0", "198.51.100.1", 50)
+    s.run(6)
+    assert [ended.ok for ended in mn.said(say.MoveEnded)] == [False, False]
+    for call_id in list(cn.agent.calls):
+        cn.agent.hold(call_id, s.now)
+    s.run(2)
+    assert {held.call_id for held in mn.said(say.HoldChanged)} == set(mn.agent.calls)
+    assert len(mn.agent.calls) == 2
+
+
+@MOVERS
+@pytest.mark.parametrize("soft", [False, True])
+def test_a_port_that_cannot_be_opened_is_tried_again(mover: int, soft: bool) -> None:
+    """The address may be gone already, or not yet usable for the kernel; the call must neither die nor be left."""
+    s = street()
+    mn = s.phones[mover]
+    mn.ports.refused.add("wwan0")
+    if not soft:
+        mn.leave("wlan0")
+    mn.join("wwan0", "198.51.100.1", 50 if soft else 200)
+    s.run(2.5)
+    assert all(p.is_up for p in s.phones)
+    mn.ports.refused.clear()
+    s.run(3)
+    assert mn.said(say.MoveEnded)[-1].ok and mn.call.media.paths.sending.interface == "wwan0"
+    assert well(s)
+
+
 def test_a_phone_on_a_dead_network_calls_over_one_that_works() -> None:
     s = Street(phone_config("alice"), phone_config("bob"), transport="TLS")
     a, b = s.phones

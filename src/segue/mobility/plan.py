@@ -1,4 +1,4 @@
-"""What a move does, as steps in order. Deciding was elsewhere; `phone` executes."""
+"""What a move does to a call, as steps in order. Deciding was elsewhere; `phone.moves` executes."""
 
 from __future__ import annotations
 
@@ -7,23 +7,19 @@ from enum import Enum
 
 
 class Step(Enum):
-    RECEIVE_ON_NEW = "listen for media on the new attachment"
+    RECEIVE_ON_NEW = "listen for media on the new attachment, and on the old one still"
     SEND_FROM_NEW = "our media leaves from the new attachment"
-    TELL_PEER = "offer the new address to the peer"
-    PLACE_ANEW = "the call that nobody has answered yet is placed again and the first one cancelled"
-    REGISTER = "register from the new attachment"
-    RELEASE_OLD = "let the old attachment go"
+    TELL_PEER = "the peer hears of the new address: by a re-INVITE, an INVITE placed anew, or with our answer"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in the order in which they are to be begun.
+    """`at_once`: nothing is waited for. `when_connected`: when signalling has a way over the new network.
 
-    `at_once`: nothing is waited for between them. `when_answered`: when the peer has agreed to the new
-    address. `when_media_flows`: when authenticated media arrives on the new path. A plan that fails before
-    `when_answered` leaves the call on its old path (design decision 6).
+    What follows is the call's own and hangs on what the peer says: once it has agreed, media leaves from the new
+    attachment (`call.call`), and the old one is let go when media flows on the new one (`call.path`). Until it has
+    agreed, a soft move can be taken back (design decision 6).
     """
 
-    at_once: tuple[Step, ...]
-    when_answered: tuple[Step, ...] = ()
-    when_media_flows: tuple[Step, ...] = ()
+    at_once: tuple[Step, ...] = ()
+    when_connected: tuple[Step, ...] = ()

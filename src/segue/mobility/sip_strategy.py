@@ -1,7 +1,7 @@
 """SIP mobility (RFC 3261 section 14, thesis section 6.3): what a move means for a call in each of its states.
 
-The re-INVITE goes before the REGISTER (design decision 9): the peer's next word matters more than that of
-somebody who may call. Uplink media of a hard move leaves from the new address without waiting for anybody.
+Uplink media of a hard move leaves from the new address without waiting for anybody. Peers are told before the
+server is (design decision 9): their next word matters more than that of somebody who may call.
 """
 
 from __future__ import annotations
@@ -15,41 +15,26 @@ from segue.mobility.policy import Kind
 class CallState(Enum):
     """The states of a call that make a difference to a move."""
 
-    DIALLING = "dialling"  # INVITE sent, no dialog yet
-    RINGING_OUT = "ringing out"  # our INVITE made a phone ring
-    RINGING_IN = "ringing in"  # the peer's INVITE makes us ring
-    UP = "up"
+    UNANSWERED = "unanswered"  # one of the two ends rings, or is about to
+    UP = "up"  # held or not
     ENDING = "ending"
 
 
-_UP_HARD = Plan(
-    at_once=(Step.RECEIVE_ON_NEW, Step.SEND_FROM_NEW, Step.TELL_PEER, Step.REGISTER),
-    when_media_flows=(Step.RELEASE_OLD,),
-)
-_UP_SOFT = Plan(
-    at_once=(Step.RECEIVE_ON_NEW, Step.TELL_PEER, Step.REGISTER),
-    when_answered=(Step.SEND_FROM_NEW,),
-    when_media_flows=(Step.RELEASE_OLD,),
-)
-_UNANSWERED = Plan(at_once=(Step.RECEIVE_ON_NEW, Step.SEND_FROM_NEW, Step.PLACE_ANEW, Step.REGISTER))
-# The proxy sends the pending INVITE again on the flow that this REGISTER opens; our answer goes there.
-_CALLED = Plan(at_once=(Step.RECEIVE_ON_NEW, Step.SEND_FROM_NEW, Step.REGISTER))
-_ENDING = Plan(at_once=(Step.REGISTER,))
+_HARD = Plan((Step.RECEIVE_ON_NEW, Step.SEND_FROM_NEW), (Step.TELL_PEER,))
+_SOFT = Plan((Step.RECEIVE_ON_NEW,), (Step.TELL_PEER,))
+_NOTHING = Plan()
 
 _PLANS: dict[tuple[CallState, Kind], Plan] = {
-    (CallState.DIALLING, Kind.HARD): _UNANSWERED,
-    (CallState.DIALLING, Kind.SOFT): _UNANSWERED,
-    (CallState.RINGING_OUT, Kind.HARD): _UNANSWERED,
-    (CallState.RINGING_OUT, Kind.SOFT): _UNANSWERED,
-    (CallState.RINGING_IN, Kind.HARD): _CALLED,
-    (CallState.RINGING_IN, Kind.SOFT): _CALLED,
-    (CallState.UP, Kind.HARD): _UP_HARD,
-    (CallState.UP, Kind.SOFT): _UP_SOFT,
-    (CallState.ENDING, Kind.HARD): _ENDING,
-    (CallState.ENDING, Kind.SOFT): _ENDING,
+    # Nobody hears anything yet that could be interrupted.
+    (CallState.UNANSWERED, Kind.HARD): _HARD,
+    (CallState.UNANSWERED, Kind.SOFT): _HARD,
+    (CallState.UP, Kind.HARD): _HARD,
+    (CallState.UP, Kind.SOFT): _SOFT,
+    (CallState.ENDING, Kind.HARD): _NOTHING,
+    (CallState.ENDING, Kind.SOFT): _NOTHING,
 }
 
 
 def plan(state: CallState, kind: Kind) -> Plan:
-    """The plan of a move of `kind` for a call in `state`; a call on hold is up, and stays held."""
+    """The plan of a move of `kind` for a call in `state`."""
     return _PLANS[state, kind]

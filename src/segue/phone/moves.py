@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from segue.base.errors import LocalError
+from segue.base.machine import earliest
 from segue.call import events as say
 from segue.call.call import Call
 from segue.call.call import CallState as State
@@ -19,12 +21,13 @@ from segue.protocols.sip.session_states import SessionState
 if TYPE_CHECKING:
     from segue.phone.user_agent import UserAgent
 
+OPEN_AGAIN = 0.5  # seconds until a port is asked for again
 LIMIT = 4.0  # seconds after which a move that got nowhere is given up, where there is something else
 
 _STATES = {
-    State.DIALLING: CallState.DIALLING,
-    State.RINGING_OUT: CallState.RINGING_OUT,
-    State.RINGING_IN: CallState.RINGING_IN,
+    State.DIALLING: CallState.UNANSWERED,
+    State.RINGING_OUT: CallState.UNANSWERED,
+    State.RINGING_IN: CallState.UNANSWERED,
     State.UP: CallState.UP,
     State.ENDED: CallState.ENDING,
 }
@@ -37,6 +40,9 @@ class Moves:
         self._agent = agent
         self._decision: Decision | None = None
         self._began_at = 0.0
+        self._came_from = ""  # interface and address
+        self._unmoved: list[Call] = []  # calls that have no port on the new network yet
+        self._open_again_at: float | None = None
         self.origin: Origin | None = None
 
     def settle(self, now: float) -> bool:
@@ -58,7 +64,8 @@ class Moves:
             return
         for call in self._agent.live_calls():
             if call.awaits_telling:
-                self._tell(call, flow, now)
+                for step in plan(_STATES[call.state], self._kind).when_connected:
+                    self._do(step, call, now)
             elif call.session.flow != flow and call.session.flow.interface == flow.interface:
                 call.change_flow(flow, self._agent.contact(flow), now)
         self._repeat_goodbyes(flow, now)
@@ -74,15 +81,14 @@ class Moves:
 
     def ended(self, event: say.MoveEnded, now: float) -> None:
         """One call's move is over."""
-        if self._decision is None:
-            return
         if event.ok:
             self._finish(now)
-        else:
-            self._decision = None
-            active = self._agent.conductor.active
-            self.origin = _origin(active) if active else self.origin
-            self._return(event.call_id, now)
+            return
+        first = self._decision is not None  # of the calls that stay where they were
+        if first:
+            self._go_back()
+        self._return(event.call_id, now)
+        if first:
             self._agent.conductor.move_failed(now)
 
     def _return(self, call_id: str, now: float) -> None:
@@ -96,45 +102,70 @@ class Moves:
     def deadline(self) -> float | None:
         """A soft move can always stay where it came from; a hard one may have nowhere else to go."""
         decision = self._decision
-        if decision is None or (decision.kind is Kind.HARD and not self._agent.conductor.has_alternative):
+        if decision is None:
             return None
-        return self._began_at + LIMIT
+        nowhere = decision.kind is Kind.HARD and not self._agent.conductor.has_alternative
+        return earliest(None if nowhere else self._began_at + LIMIT, self._open_again_at)
 
     def expire(self, now: float) -> None:
         deadline = self.deadline()
         if self._decision is None or deadline is None or deadline > now:
             return
-        if self._decision.kind is Kind.HARD:
-            self._decision = None
-            self._agent.conductor.move_failed(now)
+        if self._open_again_at is not None and self._open_again_at <= now:
+            self._start(self._unmoved, now)
             return
-        for call in self._agent.live_calls():
-            call.stay("the new network gave no answer", now)
+        moving = [call for call in self._agent.live_calls() if call.move is not None]
+        if self._decision.kind is Kind.SOFT and moving:
+            for call in moving:
+                call.stay("the new network gave no answer", now)
+            return
+        self._go_back()
+        self._agent.conductor.move_failed(now)
+
+    def _go_back(self) -> None:
+        """The move got nowhere: new calls start where they did before."""
+        self._decision = None
+        active = self._agent.conductor.active
+        self.origin = _origin(active) if active else self.origin
 
     def _begin(self, wanted: MoveWanted, now: float) -> None:
         decision, came_from = wanted.decision, wanted.origin
         self._decision, self._began_at = decision, now
+        self._came_from = f"{came_from.interface} {came_from.address}" if came_from else ""
         self.origin = _origin(decision.target)
         self._keep_flows(now)
-        origin = f"{came_from.interface} {came_from.address}" if came_from else ""
-        for call in self._agent.live_calls():
-            for step in plan(_STATES[call.state], decision.kind).at_once:
-                self._do(step, call, decision, origin, now)
-        flow = self._agent.flows.flow(self.origin)
-        if flow is not None:
+        self._start(self._agent.live_calls(), now)
+
+    def _start(self, calls: list[Call], now: float) -> None:
+        """The first steps of these calls. For one that gets no port on the new network (its address may be gone, and
+        the kernel has yet to say so) they are tried again."""
+        self._unmoved, self._open_again_at = [], None
+        for call in calls:
+            try:
+                for step in plan(_STATES[call.state], self._kind).at_once:
+                    self._do(step, call, now)
+            except LocalError as error:
+                self._agent.setup.trace.note("moves", "no port", problem=str(error))
+                self._unmoved.append(call)
+                self._open_again_at = now + OPEN_AGAIN
+        flow = self._agent.flows.flow(self.origin) if self.origin is not None else None
+        if flow is not None and self.origin is not None:
             self.flow_up(self.origin, flow, now)
 
-    def _do(self, step: Step, call: Call, decision: Decision, origin: str, now: float) -> None:
-        """Telling the peer and registering wait for the new flow, in this order (`flow_up`)."""
-        target = decision.target
-        if step is Step.RECEIVE_ON_NEW:
-            call.listen_on(decision.kind.value, origin, target.interface, target.address, now)
+    @property
+    def _kind(self) -> Kind:
+        return self._decision.kind if self._decision is not None else Kind.HARD
+
+    def _do(self, step: Step, call: Call, now: float) -> None:
+        origin = self.origin
+        flow = self._agent.flows.flow(origin) if origin is not None else None
+        if step is Step.RECEIVE_ON_NEW and origin is not None:
+            call.listen_on(self._kind.value, self._came_from, origin.interface, origin.host, now)
         elif step is Step.SEND_FROM_NEW:
             call.send_from_new()
-
-    def _tell(self, call: Call, flow: Flow, now: float) -> None:
-        hard = self._decision is None or self._decision.kind is Kind.HARD
-        call.tell_peer(flow, self._agent.contact(flow), now, old_flow_works=not hard)
+        elif step is Step.TELL_PEER and flow is not None:
+            works = self._kind is Kind.SOFT
+            call.tell_peer(flow, self._agent.contact(flow), now, old_flow_works=works)
 
     def _harden(self, now: float) -> None:
         """The old network went before the new one was proven: our media leaves from the new one at once."""
@@ -142,15 +173,15 @@ class Moves:
             return
         self._decision = Decision(self._decision.target, Kind.HARD, self._decision.reason)
         for call in self._agent.live_calls():
-            call.send_from_new()
-            if call.move is not None and self.origin is not None:
-                flow = self._agent.flows.flow(self.origin)
-                if flow is not None:
-                    self._tell(call, flow, now)
+            self._do(Step.SEND_FROM_NEW, call, now)
+            if call.move is not None:
+                self._do(Step.TELL_PEER, call, now)
 
     def _finish(self, now: float) -> None:
         """Done when every call's peer knows; without calls as soon as there is a flow."""
         if self._decision is None or any(call.move is not None for call in self._agent.live_calls()):
+            return
+        if self._open_again_at is not None:
             return
         if self.origin is not None and self._agent.flows.flow(self.origin) is None:
             return

@@ -17,7 +17,7 @@ import numpy as np
 
 from segue.base.address import Address
 from segue.base.entropy import fraction
-from segue.base.errors import RemoteError
+from segue.base.errors import LocalError, RemoteError
 from segue.base.frame import Frame
 from segue.base.trace import MemoryTrace
 from segue.call import events as say
@@ -67,8 +67,11 @@ class PhonePorts:
         self._hosts = hosts
         self._next = 20000
         self.open_ports: set[LocalPort] = set()
+        self.refused: set[str] = set()  # interfaces on which none can be opened now
 
     def open(self, interface: str, host: str) -> LocalPort:
+        if interface in self.refused:
+            raise LocalError(f"no interface has the address {host}")
         self._next += 2
         port = LocalPort(interface, Address(host, self._next))
         self.open_ports.add(port)
