@@ -138,8 +138,11 @@ def test_a_phone_without_a_call_does_not_spin_on_a_dead_network() -> None:
 
 
 @MOVERS
-def test_a_failed_soft_move_of_two_calls_leaves_both_where_they_were(mover: int) -> None:
-    s = street()
+@pytest.mark.parametrize(("transport", "keying"), WAYS)
+def test_a_failed_soft_move_of_two_calls_leaves_both_where_they_were(
+    mover: int, transport: str, keying: str
+) -> None:
+    s = street(transport, keying)
     a, b = s.phones
     mn, cn = s.phones[mover], s.phones[1 - mover]
     a.agent.call("bob", s.now)
@@ -152,9 +155,9 @@ def test_a_failed_soft_move_of_two_calls_leaves_both_where_they_were(mover: int)
     s.run(6)
     assert [ended.ok for ended in mn.said(say.MoveEnded)] == [False, False]
     for call_id in list(cn.agent.calls):
-        cn.agent.hold(call_id, s.now)
-    s.run(2)
-    assert {held.call_id for held in mn.said(say.HoldChanged)} == set(mn.agent.calls)
+        mn.agent.hold(call_id, s.now)
+    s.run(3)
+    assert {held.call_id for held in cn.said(say.HoldChanged)} == set(mn.agent.calls)
     assert len(mn.agent.calls) == 2
 
 
