@@ -158,6 +158,26 @@ async def test_no_more_connections_than_allowed() -> None:
     server.listener.close()
 
 
+async def test_one_source_gets_no_more_than_its_share() -> None:
+    server = Server(limit_of_one=2)
+    one, two = [await connect_tcp(server.listener.local) for _ in range(2)]
+    _, theirs = await server.next()
+    await server.next()
+    third = End()
+    await connect_tcp(server.listener.local, on_closed=third.closed.set_result)
+    await asyncio.wait_for(third.closed, 5)
+    assert server.trace.drops == {("tcp", "too many connections from one source"): 1}
+    other = await connect_tcp(server.listener.local, "127.0.0.2")
+    assert (await server.next())[0].remote == other.local
+    one.close()
+    await asyncio.wait_for(theirs.closed, 5)
+    another = await connect_tcp(server.listener.local)
+    assert (await server.next())[0].remote == another.local
+    for connection in (two, other, another):
+        connection.close()
+    server.listener.close()
+
+
 async def test_who_says_nothing_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tcp, "SILENT_LIMIT", 0.02)
     server = Server()

@@ -19,6 +19,7 @@ from segue.protocols.sip.framing import Pong, StreamReader
 from segue.protocols.sip.message import Headers, Request, Response, response_to
 from segue.protocols.sip.parser import parse_message
 from segue.protocols.stun.binding import BindingResponse, parse_binding, write_request
+from segue.server import server as server_module
 from segue.server.authentication import hashes_of
 from segue.server.config import Listen, ServerConfig
 from segue.server.server import Server
@@ -188,6 +189,21 @@ async def test_a_user_added_while_it_runs_can_register(config, authority):
         phone.digest = DigestClient("carol", Secret("of carol"), SystemEntropy())
         assert (await phone.register()).status == 200
         phone.close()
+
+
+async def test_one_host_cannot_take_every_place_with_handshakes_that_it_does_not_finish(
+    config, authority, monkeypatch
+):
+    monkeypatch.setattr(server_module, "CONNECTIONS", 8)
+    monkeypatch.setattr(server_module, "CONNECTIONS_OF_ONE", 4)
+    async with Server(config) as server:
+        at = Address("127.0.0.1", server.port("TLS"))
+        unfinished = [await connect_tcp(at, "127.0.0.66") for _ in range(12)]
+        phone = await SocketPhone("bob", "TLS").connect(server, authority)
+        assert (await phone.register()).status == 200
+        phone.close()
+        for stream in unfinished:
+            stream.close()
 
 
 async def test_stun_beside_sip_tells_where_a_phone_is_seen(config):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import NamedTuple
 
 from segue.base.errors import LocalError
@@ -48,6 +49,14 @@ def _split(text: str) -> tuple[str, str | None]:
         host, _, port = text.partition(":")
         return host, port
     return text, None
+
+
+@lru_cache(maxsize=4096)
+def source_key(host: str) -> str:
+    """What counts as one source: an IPv4 address, or the /64 an IPv6 host has to itself."""
+    if ":" not in host:
+        return host
+    return str(ipaddress.IPv6Network((host, 64), strict=False))
 
 
 class Path(NamedTuple):

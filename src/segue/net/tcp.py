@@ -10,9 +10,11 @@ import asyncio
 import errno
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
-from segue.base.address import Address
+from segue.base.address import Address, source_key
 from segue.base.errors import LocalError, RemoteError, SegueError
 from segue.base.trace import NO_TRACE, Trace
 from segue.net.sockets import address_of, explain, local_address, open_socket, socket_address, words
@@ -219,11 +221,14 @@ class Listener:
         *,
         dscp: int = 0,
         limit: int = CONNECTIONS,
+        limit_of_one: int = CONNECTIONS,
         trace: Trace = NO_TRACE,
     ) -> None:
         self._socket = open_socket(socket.SOCK_STREAM, local, interface, dscp, reuse=True)
         self._on_connection = on_connection
         self._limit = limit
+        self._limit_of_one = limit_of_one
+        self._by_source: Counter[str] = Counter()  # of `count`
         self._trace = trace
         self._loop = asyncio.get_running_loop()
         self._closed = False
@@ -266,8 +271,11 @@ class Listener:
                 return
 
     def _take(self, connected: socket.socket, remote: Address) -> None:
-        if self.count >= self._limit:
-            self._trace.drop("tcp", "too many connections", remote=remote, local=self.local)
+        source = source_key(remote.host)
+        crowded = self._by_source[source] >= self._limit_of_one
+        if crowded or self.count >= self._limit:
+            reason = "too many connections from one source" if crowded else "too many connections"
+            self._trace.drop("tcp", reason, remote=remote, local=self.local)
             connected.close()
             return
         connected.setblocking(False)
@@ -278,12 +286,16 @@ class Listener:
             connected.close()
             return
         self.count += 1
-        connection.on_ended = self._ended
+        self._by_source[source] += 1
+        connection.on_ended = partial(self._ended, source)
         connection.limit_silence(SILENT_LIMIT)
         self._on_connection(connection)
 
-    def _ended(self) -> None:
+    def _ended(self, source: str) -> None:
         self.count -= 1
+        self._by_source[source] -= 1
+        if not self._by_source[source]:
+            del self._by_source[source]
 
 
 def listen_tcp(
@@ -293,8 +305,12 @@ def listen_tcp(
     *,
     dscp: int = 0,
     limit: int = CONNECTIONS,
+    limit_of_one: int = CONNECTIONS,
     trace: Trace = NO_TRACE,
 ) -> Listener:
-    """Give each new connection to `on_connection`, which sets its callbacks. Beyond `limit` open ones, new ones are
-    closed at once. Raises LocalError when it cannot listen."""
-    return Listener(local, interface, on_connection, dscp=dscp, limit=limit, trace=trace)
+    """Give each new connection to `on_connection`, which sets its callbacks. Beyond `limit` open ones, and
+    `limit_of_one` from one source (`base.address.source_key`), new ones are closed at once. Raises LocalError when it
+    cannot listen."""
+    return Listener(
+        local, interface, on_connection, dscp=dscp, limit=limit, limit_of_one=limit_of_one, trace=trace
+    )

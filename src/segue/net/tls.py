@@ -309,9 +309,11 @@ def listen_tls(
     *,
     dscp: int = 0,
     limit: int = CONNECTIONS,
+    limit_of_one: int = CONNECTIONS,
     trace: Trace = NO_TRACE,
 ) -> Listener:
-    """As `listen_tcp`; `on_connection` gets those whose handshake is done. Raises LocalError."""
+    """As `listen_tcp`; `on_connection` gets those whose handshake is done, the limits count the others too. Raises
+    LocalError."""
     if not options.certificate_file:
         raise LocalError("a TLS server needs a certificate", "give one with --cert and --key")
     context = tls_context(ssl.PROTOCOL_TLS_SERVER, options)
@@ -338,4 +340,4 @@ def listen_tls(
         )
         connection.start(ready, nothing)
 
-    return listen_tcp(local, interface, take, dscp=dscp, limit=limit, trace=trace)
+    return listen_tcp(local, interface, take, dscp=dscp, limit=limit, limit_of_one=limit_of_one, trace=trace)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import NamedTuple
 
+from segue.base.address import source_key
 from segue.base.entropy import Entropy
 from segue.base.secret import Secret
 from segue.protocols.sip.digest import DigestServer, user_hash
 from segue.protocols.sip.flow import Flow
 from segue.protocols.sip.message import Request
 from segue.server.config import Policy
-from segue.server.rate_limit import RateLimit, source_key
+from segue.server.rate_limit import RateLimit
 
 ALGORITHMS = ("SHA-512-256", "SHA-256", "MD5")
 FLOWS_LIMIT = 50_000

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from segue.base.address import source_key
 from segue.base.entropy import Entropy
 from segue.base.errors import RemoteError
 from segue.base.machine import earliest
@@ -34,7 +35,7 @@ from segue.server.authentication import Authentication, Hashes
 from segue.server.config import ServerConfig
 from segue.server.location import Binding, Dirty, Location
 from segue.server.proxy import Proxy
-from segue.server.rate_limit import RateLimit, source_key
+from segue.server.rate_limit import RateLimit
 from segue.server.registrar import Registrar
 
 SILENCE = 32.0  # seconds an unregistered connection may stay without a whole message

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections import OrderedDict
-from functools import lru_cache
 
 
 class RateLimit:
@@ -44,11 +42,3 @@ class RateLimit:
 
     def __len__(self) -> int:
         return len(self._buckets)
-
-
-@lru_cache(maxsize=4096)
-def source_key(host: str) -> str:
-    """What counts as one source: an IPv4 address, or the /64 an IPv6 host has to itself."""
-    if ":" not in host:
-        return host
-    return str(ipaddress.IPv6Network((host, 64), strict=False))

@@ -7,6 +7,7 @@ import contextlib
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from segue.base.address import Address
 from segue.base.errors import LocalError
@@ -27,8 +28,8 @@ from segue.server.config import Listen, ServerConfig
 from segue.server.core import CloseFlow, ServerCore
 from segue.server.store import Store, changes_of
 
-CONNECTIONS = 5000  # at once
-CONNECTIONS_OF_ONE = 200  # from one address
+CONNECTIONS = 5000  # at once of each listener, handshakes under way included
+CONNECTIONS_OF_ONE = 200  # of those from one source
 RELOAD = 2.0  # seconds between looks whether users were added
 
 Connection = StreamConnection | TlsConnection
@@ -48,7 +49,6 @@ class Server:
         self._udp: dict[Address, UdpSocket] = {}
         self._listeners: list[tuple[str, Listener]] = []
         self._connections: dict[Flow, Connection] = {}
-        self._sources: dict[str, int] = {}
         self._serial = 0
         self._users_version = self.store.users_version()
         self._saving: asyncio.Task[None] | None = None
@@ -133,24 +133,16 @@ class Server:
 
         if listen.transport == "TLS":
             options = TlsOptions(certificate_file=self.config.certificate, key_file=self.config.key)
-            listener = listen_tls(
-                listen.address, "", take, options, dscp=CLASS_SELECTOR_5, limit=CONNECTIONS, trace=self._trace
-            )
+            open_listener = partial(listen_tls, listen.address, "", take, options)
         else:
-            listener = listen_tcp(
-                listen.address, "", take, dscp=CLASS_SELECTOR_5, limit=CONNECTIONS, trace=self._trace
-            )
+            open_listener = partial(listen_tcp, listen.address, "", take)
+        listener = open_listener(
+            dscp=CLASS_SELECTOR_5, limit=CONNECTIONS, limit_of_one=CONNECTIONS_OF_ONE, trace=self._trace
+        )
         self._listeners.append((listen.transport, listener))
         self.core.proxy.names.learn(listener.local)
 
     def _connected(self, transport: str, connection: Connection) -> None:
-        host = connection.remote.host
-        of_one = self._sources.get(host, 0)
-        if of_one >= CONNECTIONS_OF_ONE:
-            self._trace.drop("server", "too many connections from one address")
-            connection.close()
-            return
-        self._sources[host] = of_one + 1
         self._serial += 1
         flow = Flow(transport, connection.local, connection.remote, serial=self._serial)
         self._connections[flow] = connection
@@ -162,11 +154,6 @@ class Server:
     def _disconnected(self, flow: Flow) -> None:
         if self._connections.pop(flow, None) is None:
             return
-        left = self._sources[flow.remote.host] - 1
-        if left:
-            self._sources[flow.remote.host] = left
-        else:
-            del self._sources[flow.remote.host]
         self.core.closed(flow, self._driver.now())
         self._driver.settle()
         self._save()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segue.base.address import Address
+from segue.base.address import Address, source_key
 from segue.base.cursor import Cursor
 from segue.base.entropy import fraction, number, token
 from segue.base.errors import LocalError, RemoteError
@@ -49,6 +49,11 @@ def test_a_missing_port_needs_a_default() -> None:
 def test_an_address_prints_as_it_is_read() -> None:
     for text in ("192.0.2.1:5060", "[2001:db8::1]:5061"):
         assert str(Address.parse(text)) == text
+
+
+def test_an_ipv6_host_cannot_choose_among_its_addresses() -> None:
+    assert source_key("2001:db8::1") == source_key("2001:db8::ffff:2") != source_key("2001:db8:0:1::1")
+    assert source_key("192.0.2.1") != source_key("192.0.2.2")
 
 
 @given(

@@ -13,7 +13,7 @@ from segue.base.errors import LocalError
 from segue.protocols.sip.message import Headers, Response
 from segue.server.authentication import hashes_of
 from segue.server.best_response import best_response
-from segue.server.rate_limit import RateLimit, source_key
+from segue.server.rate_limit import RateLimit
 from segue.server.store import Store, changes_of
 
 INSTANCE = "urn:uuid:00000000-0000-1000-8000-00000000000a"
@@ -138,11 +138,6 @@ def test_tokens_come_back_with_time_and_the_table_is_bounded():
         limit.take(str(number), 2.0)
     assert len(limit) == 10
     assert RateLimit(0.0, 0.0).take("a", 0.0)
-
-
-def test_an_ipv6_host_cannot_choose_among_its_addresses():
-    assert source_key("2001:db8::1") == source_key("2001:db8::ffff:2") != source_key("2001:db8:0:1::1")
-    assert source_key("192.0.2.1") != source_key("192.0.2.2")
 
 
 @pytest.mark.parametrize(
