@@ -73,6 +73,29 @@ def test_both_interfaces_reach_the_correspondent_at_once(network: Network) -> No
             assert shortest <= ping(network, interface, family) < shortest + 10
 
 
+@pytest.mark.parametrize(("dad", "optimistic"), [("", True), ("full", False), ("none", False)])
+def test_addresses_come_by_solicitation_and_are_optimistic_by_default(
+    tmp_path: Path, dad: str, optimistic: bool
+) -> None:
+    """Access points that tell their routers nothing: only our own solicitation at link up brings an advertisement."""
+    options = {"dad": dad} if dad else {}
+    with Network(OFFICE_TO_CAFE, seed=1, folder=tmp_path, attachment_hints=False) as network:
+        monitor = network.start_address_monitor("mn")
+        network.start_attachment_agent("mn", families="6", **options)
+        network.attach("mn", "wlan0", "office")
+
+        def said() -> list[AddressEvent]:
+            events = [heard.event for heard in read_monitor(monitor)]
+            return [e for e in events if isinstance(e, AddressEvent) and e.address.startswith("2001:db8:1:")]
+
+        wait_for(lambda: any(event.usable for event in said()), 4.0, "an address")
+        assert next(event for event in said() if event.usable).optimistic is optimistic
+        (attached,) = [e for e in network.links.history() if "wlan0" in e.station and e.network == "office"]
+        access = network.topology.network("office")
+        took = address_phase(read_monitor(monitor), attached, "wlan0", access, 6)
+        assert took is not None and (took > 0.5 if dad == "full" else took * 1000 <= 10 + 20 + SPARE)
+
+
 def test_address_times_of_ten_moves(network: Network) -> None:
     monitor = network.start_address_monitor("mn")
     network.start_attachment_agent("mn")
