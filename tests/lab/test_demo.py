@@ -17,6 +17,8 @@ pytestmark = [
     pytest.mark.skipif(not can_make_namespaces(), reason="needs root or a user namespace for the lab"),
 ]
 CONTROL = 0.95  # of the attacks that succeed where there is no defence
+PAUSES = 0.35  # of the speech, which nobody hears again when they are replayed
+LATE = 60.0  # ms that a loaded machine may be late
 
 
 def test_the_call_goes_on_all_the_way_and_nobody_gets_in(tmp_path: Path) -> None:
@@ -27,16 +29,22 @@ def test_the_call_goes_on_all_the_way_and_nobody_gets_in(tmp_path: Path) -> None
     result = json.loads((folder / "result.json").read_text())
     walk = [(move["from"], move["to"], move["kind"]) for move in result["moves"]]
     assert walk == [("office", "umts", "soft"), ("umts", "cafe", "soft")]
-    assert result["summary"]["lost"] == 0
+    assert result["summary"]["lost"] == 0 and result["summary"]["packets"] > 4000
+    for side in ("uplink", "downlink"):
+        assert all(0 < move[side]["gap_ms"] < move[side]["step_ms"] + LATE for move in result["moves"])
     assert result["summary"]["unheard_ms"] == result["summary"]["repeated_ms"] == 0
     security = result["security"]
-    assert security["clear_rtp_packets"] == 0 and security["keys_changed"] is False
+    assert (
+        security["clear_rtp_packets"] == security["clear_rtcp_packets"] == 0
+        and security["keys_changed"] is False
+    )
     attacks = {attack["kind"]: attack for attack in security["attacks"]}
     assert sum(a["tried"] for kind, a in attacks.items() if kind != "eavesdropping") >= 1000
     assert {kind: a["accepted"] for kind, a in attacks.items()} == dict.fromkeys(attacks, 0)
     for attack in attacks.values():
         assert attack["control_tried"] > 0
-        assert attack["control_accepted"] >= CONTROL * attack["control_tried"], attack
+        least = CONTROL - (PAUSES if attack["kind"] == "replayed_media" else 0)
+        assert attack["control_accepted"] >= least * attack["control_tried"], attack
     page = (folder / "report.html").read_text()
     assert "office" in page and "<audio" in page and "forged" in page
     assert str(folder / "cn.wav") in done.stdout and "MOS" in done.stdout

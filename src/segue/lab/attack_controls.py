@@ -17,15 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from segue.base.errors import LocalError
-from segue.lab.attack_verdict import AttackResult, judge
+from segue.lab.attack_verdict import RATE, AttackResult, judge
 from segue.lab.attacker import BYE, CANCEL, FORGED_MEDIA, REINVITE, REPLAYED_MEDIA, RTCP_BYE, Phase
 from segue.lab.attacks import LOG, start_attacks
-from segue.lab.eavesdropper import as_attack, eavesdrop
+from segue.lab.eavesdropper import CODED, as_attack, eavesdrop
 from segue.lab.links import python_command
 from segue.lab.network import Network, wait_for
 from segue.lab.options import RunOptions
 from segue.lab.phones import LabPhone, Office
 from segue.lab.scenario import Progress
+from segue.lab.spoken import spoken_signal
 from segue.lab.topology import DOMAIN, OFFICE_TO_CAFE, StationInterface, Topology
 
 GOT = 0.95  # of a stream's speech: it was overheard
@@ -94,7 +95,7 @@ def run_controls(
     a folder of its name. Raises LocalError when a phone does not start."""
     folder.mkdir(parents=True, exist_ok=True)
     base = options or RunOptions()
-    base = RunOptions(codec=base.codec, family=base.family, seed=base.seed)
+    base = RunOptions(codec=base.codec, talk=base.talk, family=base.family, seed=base.seed)
     with Network(TOPOLOGY, seed=base.seed, folder=folder) as network:
         office = Office(network, folder / "office")
         office.start_server()
@@ -149,9 +150,12 @@ def _run(
         callee.terminate()
         callee.wait(5)
         capture.stop()
-    results = judge(folder, until=until)
+    speech = None if options.talk == CODED else spoken_signal(options.talk, RATE)
+    results = judge(folder, until=until, speech=speech)
     if control.overheard:
-        heard = eavesdrop(folder / "captures", folder / "overheard", injected=folder / LOG)
+        heard = eavesdrop(
+            folder / "captures", folder / "overheard", talkers=(options.talk,), injected=folder / LOG
+        )
         results.append(as_attack(heard, GOT))
     return results
 
@@ -171,7 +175,7 @@ def _start_weak(
         "family": options.family,
         "codec": options.codec,
         "keying": options.agreed_keying,
-        "audio_in": "coded",
+        "audio_in": options.talk,
         "audio_out": str(folder / "cn.wav"),
         "answer_after": control.rings,
         "weak": control.weak,

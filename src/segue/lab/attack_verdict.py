@@ -80,10 +80,11 @@ def read_recording(path: Path) -> Recording:
     return Recording(samples, form.rate)
 
 
-def foreign_ms(recording: Recording, coded: bool = True) -> float:
-    """Milliseconds in which the attacker's tone is what is heard; with `coded`, or something louder than the coded
-    signal."""
-    samples = resample(recording.samples, recording.rate, RATE).astype(np.float64) / 32768
+def foreign_ms(recording: Recording, speech: Samples | None = None) -> float:
+    """Milliseconds in which the attacker's tone is what is heard, or something louder than the coded signal; with
+    `speech` (at RATE), something as loud that was not spoken."""
+    plain = resample(recording.samples, recording.rate, RATE)
+    samples = plain.astype(np.float64) / 32768
     if len(samples) < WINDOW:
         return 0.0
     windows = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::HOP]
@@ -91,9 +92,12 @@ def foreign_ms(recording: Recording, coded: bool = True) -> float:
     power = 2 * np.abs(windows @ wave / WINDOW) ** 2
     energy = (windows**2).mean(axis=1)
     heard = (power > TONE_SHARE * energy) & (power > 10 ** (TONE_LEVEL / 10))
-    if coded:
-        heard |= energy > 10 ** (NOISE_LEVEL / 10)
-    return float(heard.sum()) * 1000 * HOP / RATE
+    loud = energy > 10 ** (NOISE_LEVEL / 10)
+    if speech is not None:
+        for place in spoken.places(plain, speech, RATE):
+            first = round(place.heard_at * RATE / HOP)
+            loud[first : first + round(spoken.WINDOW * RATE / HOP)] = False
+    return float((heard | loud).sum()) * 1000 * HOP / RATE
 
 
 def repeated_pieces(recording: Recording, speech: Samples | None = None) -> int:
@@ -154,14 +158,23 @@ def _judge_media(
     for host in sorted({line["target"] for line in tried}):
         if host not in heard:
             raise LocalError(f"there is no recording of what {host} heard", "record it: --audio-out FILE.wav")
+        if not _talk(heard[host], speech):
+            raise LocalError(f"{host} heard nothing of the call", "its silence proves nothing: see its events")
         count = sum(line["target"] == host for line in tried)
         if kind == FORGED_MEDIA:
-            pieces = round(foreign_ms(heard[host], speech is None) / PIECE_MS)
+            pieces = round(foreign_ms(heard[host], speech) / PIECE_MS)
         else:
             pieces = repeated_pieces(heard[host], speech)
         accepted += min(count, pieces)
         evidence.append(f"{host} heard {pieces} of {count} pieces")
     return AttackResult(kind, len(tried), accepted, "; ".join(evidence))
+
+
+def _talk(recording: Recording, speech: Samples | None) -> bool:
+    """Whether there is anything of the other end in it."""
+    if speech is None:
+        return bool(analyse(recording.samples, recording.rate))
+    return bool(spoken.places(resample(recording.samples, recording.rate, RATE), speech, RATE))
 
 
 def _judge_signalling(

@@ -101,8 +101,10 @@ def _without_forgeries(seen: list[tuple[Captured, Packet]], injected: Path) -> l
 
 
 def as_attack(report: Report, least: float = 0.0) -> AttackResult:
-    """Listening as one of the attacks: streams of which more than `least` was got, of all streams."""
+    """Listening as one of the attacks: streams of which more than `least` was got, and what was searched for and
+    found, of all streams."""
     got = sum(stream.share > least for stream in report.streams)
+    got = min(len(report.streams), got + sum(count > 0 for count in report.found.values()))
     found = "; ".join(f"{name}: {count}" for name, count in report.found.items())
     share = f"at most {100 * report.got_speech:.1f} % of a stream's speech; {found}"
     return AttackResult(EAVESDROPPING, len(report.streams), got, share)

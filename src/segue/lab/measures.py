@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 PACKET_TIME = 0.02  # seconds
 BEFORE, AFTER = 0.5, 5.0  # seconds of the window around a move
+ENDING = 1.0  # seconds of silence at a window's end that may be the call's
+FLIGHT = 0.5  # seconds before a stream's end in which what was sent need not have arrived
 
 
 class Sighting(NamedTuple):
@@ -57,6 +59,10 @@ class Direction(NamedTuple):
 def is_rtp(octets: bytes) -> bool:
     """RTP or SRTP, and not RTCP (RFC 5761 section 4)."""
     return len(octets) >= 12 and octets[0] >> 6 == 2 and not 192 <= octets[1] <= 223
+
+
+def is_rtcp(octets: bytes) -> bool:
+    return len(octets) >= 8 and octets[0] >> 6 == 2 and 192 <= octets[1] <= 223
 
 
 def ssrc_of(octets: bytes) -> int:
@@ -108,27 +114,30 @@ def _extend(sequence: int, highest: int | None) -> int:
 
 
 def gap(stream: Sequence[Delivery], begin: float, end: float) -> float:
-    """The largest time between arrivals in the window, less one packet time; seconds. The silence that is cut by
-    an edge of the window counts as far as it lies inside."""
+    """The largest time between two arrivals of which one at least is in the window, less one packet time; seconds. A
+    stream that never came back is silent until the window's end."""
     arrivals = sorted(d.received_at for d in stream if d.received_at is not None)
     inside = [t for t in arrivals if begin <= t <= end]
     edges = [max((t for t in arrivals if t < begin), default=begin), *inside]
     after = min((t for t in arrivals if t > end), default=None)
     if after is not None:
         edges.append(after)
-    elif inside and end - inside[-1] > 1.0:
-        edges.append(end)  # it never came back
+    elif end - edges[-1] > ENDING:
+        edges.append(end)
     return max((b - a for a, b in pairwise(edges)), default=0.0) - PACKET_TIME
 
 
 def lost(stream: Sequence[Delivery], begin: float, end: float) -> int:
-    """Sequence numbers that never arrived, of the stretch that was sent in the window."""
-    arrived = [d for d in stream if d.received_at is not None]
-    before = max((d.sequence for d in arrived if d.sent_at < begin), default=None)
-    inside = [d.sequence for d in arrived if begin <= d.sent_at <= end]
-    after = min((d.sequence for d in arrived if d.sent_at > end), default=None)
-    numbers = [n for n in (before, *inside, after) if n is not None]
-    return max(numbers) - min(numbers) + 1 - len(numbers) if numbers else 0
+    """Sequence numbers that were sent in the window and never arrived; also those that never got onto a wire, which
+    the numbers on both sides tell. What was sent just before the stream ended may have been on its way."""
+    last = max((d.sent_at for d in stream), default=0.0)
+    end = min(end, last - FLIGHT)
+    inside = [d for d in stream if begin <= d.sent_at <= end]
+    if not inside:
+        return 0
+    before = max((d.sequence for d in stream if d.sent_at < begin), default=inside[0].sequence - 1)
+    after = min((d.sequence for d in stream if d.sent_at > end), default=inside[-1].sequence + 1)
+    return after - before - 1 - sum(d.received_at is not None for d in inside)
 
 
 def delay(stream: Sequence[Delivery], begin: float, end: float) -> float | None:

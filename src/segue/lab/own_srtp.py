@@ -9,8 +9,9 @@ from segue.base.secret import Secret
 from segue.protocols.srtp.context import SrtpReceiver
 
 
-def unopened(stream: Sequence[bytes], suite: str, key: dict[str, str]) -> list[bytes]:
+def unopened(stream: Sequence[bytes], suite: str, key: dict[str, str], rtcp: bool = False) -> list[bytes]:
     """The packets that do not open with this key."""
     master = MasterKey(Secret(bytes.fromhex(key["key"])), Secret(bytes.fromhex(key["salt"])))
     receiver = SrtpReceiver(Suite(suite), [master], window=32_000)
-    return [packet for packet in stream if receiver.unprotect(packet) is None]
+    open_ = receiver.unprotect_rtcp if rtcp else receiver.unprotect
+    return [packet for packet in stream if open_(packet) is None]

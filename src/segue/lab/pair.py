@@ -38,9 +38,9 @@ from segue.lab.measures import Delivery, Sighting
 from segue.lab.network import LINK_TIME, Network
 from segue.lab.open_sockets import Bound, bound_sockets
 from segue.lab.options import RunOptions
-from segue.lab.packets import UDP
 from segue.lab.phones import LabPhone, Office
 from segue.lab.topology import DOMAIN, OFFICE_TO_CAFE, StationInterface, Topology, with_moving_correspondent
+from segue.lab.wiretap import is_media
 from segue.media.coded_signal import BLOCK, Heard, analyse
 
 USERS = {"mn": "alice", "cn": "bob"}
@@ -266,7 +266,7 @@ class Pair:
         for captured in read_captures(self.folder / "captures"):
             host = captured.place.partition(" ")[0]
             packet = captured.packet()
-            if packet is not None and packet.protocol == UDP and measures.is_rtp(packet.payload):
+            if packet is not None and is_media(packet):
                 side = "received" if captured.received else "sent"
                 found[host][side].append(Sighting(captured.time, captured.place, packet.payload))
         sources = {measures.main_ssrc(found[host]["sent"]) for host in USERS}

@@ -19,6 +19,7 @@ from segue.lab.measures import Delivery, Direction, Sighting
 from segue.lab.packets import UDP
 from segue.lab.topology import TOPOLOGIES
 from segue.lab.unheard import Listened, listen
+from segue.lab.wiretap import is_media
 from segue.media.quality import quality
 
 BUFFERED_MS = 60.0  # playout and codec, added to the path's delay for the E-model
@@ -36,6 +37,7 @@ class Run:
             LinkEvent(**{name: record[name] for name in LinkEvent._fields})
             for record in _lines(folder / "links.jsonl")
         ]
+        self.reports: dict[str, list[Sighting]] = {"mn": [], "cn": []}  # RTCP that they sent
         self.sent: dict[str, list[Sighting]] = {"mn": [], "cn": []}
         self.received: dict[str, list[Sighting]] = {"mn": [], "cn": []}
         self._read(read_captures(folder / "captures"))
@@ -48,7 +50,9 @@ class Run:
             packet = captured.packet()
             if host not in self.sent or packet is None or packet.protocol != UDP:
                 continue
-            if measures.is_rtp(packet.payload):
+            if not captured.received and measures.is_rtcp(packet.payload):
+                self.reports[host].append(Sighting(captured.time, captured.place, packet.payload))
+            if is_media(packet):
                 side = self.received if captured.received else self.sent
                 side[host].append(Sighting(captured.time, captured.place, packet.payload))
 
@@ -80,7 +84,13 @@ def result(folder: Path) -> dict[str, Any]:
         "moves": moves,
         "summary": _summary(run, moves, listened),
         "security": security.verdict(
-            run.folder, run.uplink, run.downlink, run.sent, first_up, keying != "none"
+            run.folder,
+            run.uplink,
+            run.downlink,
+            run.sent,
+            first_up,
+            reports=run.reports,
+            keyed=keying != "none",
         ),
         "setup_ms": _setup(run),
     }

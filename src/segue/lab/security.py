@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from segue.base.errors import LocalError
-from segue.lab.measures import Delivery, Sighting, main_ssrc, ssrc_of
+from segue.lab.measures import Delivery, Sighting
 
 _PROFILES = {
     "AES_CM_128_HMAC_SHA1_80": "SRTP_PROFILE_AES128_CM_SHA1_80",
@@ -25,11 +25,14 @@ def verdict(
     downlink: Sequence[Delivery],
     sent: dict[str, list[Sighting]],
     up: dict[str, Any],
+    *,
+    reports: dict[str, list[Sighting]] | None = None,
     keyed: bool = True,
 ) -> dict[str, Any]:
-    """`keys_changed`: whether libsrtp opens the whole of both streams with the keys of the first exchange.
-    `clear_rtp_packets`: those that it does not open with the keys of any. Without keys every packet is clear, unless
-    the call was `keyed` between phones that do not tell: then it is not known."""
+    """`keys_changed`: whether libsrtp opens all that both hosts `sent`, of every source, with the keys of the first
+    exchange. `clear_rtp_packets`: those that it does not open with the keys of any; `clear_rtcp_packets`: the same
+    of their `reports`. Without keys every packet is clear, unless the call was `keyed` between phones that do not
+    tell: then it is not known."""
     exchanges = _exchanges(folder / "phones")
     streams = {host: _genuine(sightings) for host, sightings in sent.items()}
     total = sum(len(stream) for stream in streams.values())
@@ -50,8 +53,17 @@ def verdict(
             closed = _unopened(closed, exchange["suite"], exchange[host])
             changed |= number == 0 and bool(closed)
         clear += len(closed)
+    if reports is not None:
+        said["clear_rtcp_packets"] = sum(_clear_reports(reports[host], exchanges, host) for host in streams)
     lost = sum(d.received_at is None for d in (*uplink, *downlink))
     return {"clear_rtp_packets": clear, "keys_changed": changed, "lost_on_the_way": lost, **said}
+
+
+def _clear_reports(sightings: list[Sighting], exchanges: list[dict[str, Any]], host: str) -> int:
+    closed = _genuine(sightings)
+    for exchange in exchanges:
+        closed = _unopened(closed, exchange["suite"], exchange[host], rtcp=True)
+    return len(closed)
 
 
 def _exchanges(folder: Path) -> list[dict[str, Any]]:
@@ -72,13 +84,11 @@ def attacks(folder: Path) -> list[dict[str, Any]]:
 
 
 def _genuine(sightings: Sequence[Sighting]) -> list[bytes]:
-    """The packets of a host's own stream, each once, in the order in which they left."""
-    ssrc = main_ssrc(sightings)
-    once = dict.fromkeys(s.octets for s in sorted(sightings) if ssrc_of(s.octets) == ssrc)
-    return list(once)
+    """The packets that a host sent, each once, in the order in which they left."""
+    return list(dict.fromkeys(s.octets for s in sorted(sightings)))
 
 
-def _unopened(stream: Sequence[bytes], suite: str, key: dict[str, str]) -> list[bytes]:
+def _unopened(stream: Sequence[bytes], suite: str, key: dict[str, str], rtcp: bool = False) -> list[bytes]:
     """The packets that libsrtp does not open, in one pass over the whole stream with one key."""
     try:
         import pylibsrtp
@@ -89,7 +99,7 @@ def _unopened(stream: Sequence[bytes], suite: str, key: dict[str, str]) -> list[
     if suite not in _PROFILES:
         from segue.lab.own_srtp import unopened
 
-        return unopened(stream, suite, key)
+        return unopened(stream, suite, key, rtcp)
     policy = pylibsrtp.Policy(
         key=bytes.fromhex(key["key"]) + bytes.fromhex(key["salt"]),
         ssrc_type=pylibsrtp.Policy.SSRC_ANY_INBOUND,
@@ -97,10 +107,11 @@ def _unopened(stream: Sequence[bytes], suite: str, key: dict[str, str]) -> list[
     )
     policy.window_size = WINDOW
     session = pylibsrtp.Session(policy=policy)
+    open_ = session.unprotect_rtcp if rtcp else session.unprotect
     closed = []
     for packet in stream:
         try:
-            session.unprotect(packet)
+            open_(packet)
         except pylibsrtp.Error:
             closed.append(packet)
     return closed

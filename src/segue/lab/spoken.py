@@ -72,23 +72,24 @@ def _confirmed(place: Place, around: list[Place]) -> bool:
     )
 
 
-def unheard(found: list[Place], spoken: Samples, rate: int) -> list[tuple[float, float]]:
-    """Stretches of the speech that were loud and not heard: when (in the recording) and how long; seconds."""
-    if not found:
-        return []
+def unheard(found: list[Place], spoken: Samples, rate: int, until: float) -> list[tuple[float, float]]:
+    """Stretches of the speech that were loud and not heard: when (in the recording) and how long; seconds. `until`:
+    when in the recording the speech was to end; if nothing of it was found, it was to begin with the recording."""
     said = _scaled(spoken)
     length = len(said) / rate
-    blocks = np.zeros(int((found[-1].spoken + WINDOW) / HOP) + 1, dtype=bool)
+    offset = float(np.median([place.heard_at - place.spoken for place in found])) if found else 0.0
+    begin_at = found[0].spoken if found else 0.0
+    end_at = max(until - offset, found[-1].spoken if found else 0.0)
+    blocks = np.zeros(int((end_at + WINDOW) / HOP) + 3, dtype=bool)
     for place in found:
         first = round(place.spoken / HOP)
         blocks[first : first + round(WINDOW / HOP)] = True
-    offset = np.median([place.heard_at - place.spoken for place in found])
     missing = []
-    for block in range(round(found[0].spoken / HOP), round(found[-1].spoken / HOP)):
+    for block in range(round(begin_at / HOP), round(end_at / HOP)):
         begin = int((block * HOP % length) * rate)
         piece = said[begin : begin + int(HOP * rate)]
         if not blocks[block] and len(piece) and np.sqrt(np.mean(piece**2)) > 3 * LOUD:
-            missing.append((block * HOP + float(offset), HOP))
+            missing.append((block * HOP + offset, HOP))
     return missing
 
 

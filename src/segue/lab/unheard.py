@@ -67,5 +67,6 @@ def _coded(samples: Samples, rate: int, begin: float) -> Listened:
 def _spoken(samples: Samples, rate: int, speech: str, begin: float) -> Listened:
     said = spoken.spoken_signal(speech, RATE)
     found = spoken.places(resample(samples, rate, RATE), said, RATE)
-    missing = [(begin + at, length * 1000) for at, length in spoken.unheard(found, said, RATE)]
+    until = len(samples) / rate - UNDER_WAY
+    missing = [(begin + at, length * 1000) for at, length in spoken.unheard(found, said, RATE, until)]
     return Listened(missing, spoken.repeated(found) * spoken.HOP * 1000)

@@ -265,6 +265,14 @@ def test_decrypted_forgeries_are_heard_as_noise() -> None:
     assert foreign_ms(Recording(clean, 8000)) == 0
 
 
+def test_noise_in_human_speech_is_foreign_and_the_speech_is_not() -> None:
+    speech = spoken_signal("speech", 8000)
+    noise = codec_for("PCMA").decode(SeededEntropy("noise").octets(1600))
+    assert foreign_ms(Recording(speech[:80_000], 8000), speech) == 0
+    spoiled = np.concatenate((speech[:40_000], noise, speech[41_600:80_000]))
+    assert foreign_ms(Recording(spoiled, 8000), speech) == pytest.approx(200, abs=40)
+
+
 def test_a_repeated_piece_is_a_replay_accepted(tmp_path: Path) -> None:
     octets = bytes([0x80, 8]) + bytes(20)
     _case(
