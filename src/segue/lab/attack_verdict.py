@@ -159,7 +159,9 @@ def _judge_media(
         if host not in heard:
             raise LocalError(f"there is no recording of what {host} heard", "record it: --audio-out FILE.wav")
         if not _talk(heard[host], speech):
-            raise LocalError(f"{host} heard nothing of the call", "its silence proves nothing: see its events")
+            raise LocalError(
+                f"{host} heard nothing of the call", "its silence proves nothing: see its events"
+            )
         count = sum(line["target"] == host for line in tried)
         if kind == FORGED_MEDIA:
             pieces = round(foreign_ms(heard[host], speech) / PIECE_MS)
