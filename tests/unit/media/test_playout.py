@@ -131,6 +131,17 @@ def test_jitter_costs_delay_not_words(name: str) -> None:
         assert np.median(played.delays[250:1000]) <= jitter_ms / 1000 + 0.060
 
 
+@pytest.mark.parametrize("ppm", [-1000, -100, 100, 1000])
+def test_a_talker_whose_clock_runs_wrong_loses_no_word_and_gains_no_delay(ppm: int) -> None:
+    """Sound cards are off by 100 ppm, 0.7 s in a call of two hours; here by as much in two minutes."""
+    played = play(lambda number: [number * PACKET * (1 + ppm * 1e-6) + ONE_WAY], seconds=120.0)
+    assert (played.unheard_ms, played.repeated_ms) == (0, 0)
+    assert played.statistics.late == played.statistics.missing == played.statistics.restarts == 0
+    assert played.statistics.concealed_ms == 0
+    assert played.statistics.starved_ms <= 2000 + 120  # after the talker's end, which may come early
+    assert max(played.delays[100:5800]) <= 0.060
+
+
 def test_burst_loss_is_concealed_and_costs_what_was_lost() -> None:
     link = LinkModel(LinkConfig("path", 30.0, loss=BurstLoss(0.03, 2.0)), SeededEntropy(4))
     played = play(through(link), seconds=20.0)
