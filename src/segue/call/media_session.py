@@ -15,9 +15,10 @@ import numpy as np
 from segue.base.entropy import Entropy, number
 from segue.base.errors import RemoteError
 from segue.base.frame import Frame, Samples
-from segue.base.keying import MasterKey, SrtpKeys
+from segue.base.keying import MasterKey, SrtpKeys, Suite
 from segue.base.machine import earliest
 from segue.base.resample import Resampler
+from segue.base.secret import Secret
 from segue.base.trace import NO_TRACE, Trace
 from segue.call.agreement import AgreedFormat, MediaAgreement
 from segue.call.formats import EVENTS, OPUS, Format
@@ -37,6 +38,8 @@ FRAME = 0.02  # seconds
 OLD_KEYS_LIVE = (
     30.0  # seconds that a remote key which was replaced is still accepted (RFC 4568 section 7.1.4)
 )
+WRAP_IS_NEAR = 50  # packets before the wrap of sequence numbers, a second: no new key begins there
+SENDERS = 256  # keys of ours whose use in this call is remembered: far more than any agreement may bring back
 SOURCES = 4  # synchronisation sources of one peer whose statistics are kept
 
 
@@ -91,6 +94,8 @@ class MediaSession:
         self._sources: dict[int, RtpSource] = {}
         self._protect: Callable[[bytes], bytes] | None = None
         self._srtp_out: SrtpSender | None = None
+        self._srtp_next: SrtpSender | None = None  # takes over when the sequence number has wrapped
+        self._senders: dict[tuple[Suite, Secret, Secret], SrtpSender] = {}
         self._srtp_in: SrtpReceiver | None = None
         self._encoder: Codec | None = None
         self._encoding: AgreedFormat | None = None
@@ -119,20 +124,39 @@ class MediaSession:
             self.heard_at = now  # silence while held counts from here when it ends
 
     def install(self, keys: SrtpKeys, now: float) -> None:
-        """Send with these keys from now on. Keys that are installed already change nothing."""
+        """Send with these keys from now on. Keys that are installed already change nothing; keys that were used
+        before go on where they were: forks of one offer share our key for a suite, and may answer in turns."""
         before, self.keys = self.keys, keys
-        if before is None or before.suite is not keys.suite:
-            self._srtp_out = SrtpSender(keys.suite, keys.local)
+        if before is None or self._srtp_in is None:
             self._srtp_in = SrtpReceiver(keys.suite, [keys.remote], trace=self._trace)
-        elif self._srtp_out is not None and self._srtp_in is not None:
-            if before.local != keys.local:
-                # RFC 4568 section 7.1.4: with the new key of a moved endpoint the rollover counter begins anew.
-                self._srtp_out.change_key(keys.local, keep_rollover=False)
-            if before.remote != keys.remote:
-                self._srtp_in.add_key(keys.remote)
-                self._retire_at = now + OLD_KEYS_LIVE
-        assert self._srtp_out is not None
-        self._protect = self._srtp_out.protect
+        elif (before.suite, before.remote) != (keys.suite, keys.remote):
+            self._srtp_in.add_key(keys.remote, keys.suite)
+            self._retire_at = now + OLD_KEYS_LIVE
+        sender = self._sender_of(keys)
+        if sender is self._srtp_out:
+            self._srtp_next = None
+        elif self._sender.packets and self._sender.sequence >= (1 << 16) - WRAP_IS_NEAR:
+            # A peer whose new context begins with a rollover counter of zero (RFC 4568 section 7.1.4), and who misses
+            # all that is left before the wrap, would stay at zero for good (section 6.4). The old key is still good.
+            self._srtp_next = sender
+        else:
+            self._send_under(sender, self._sender.sequence)
+
+    def _sender_of(self, keys: SrtpKeys) -> SrtpSender:
+        """The one and only context of a key of ours."""
+        name = (keys.suite, keys.local.key, keys.local.salt)
+        sender = self._senders.pop(name, None) or SrtpSender(keys.suite, keys.local)
+        self._senders[name] = sender
+        if len(self._senders) > SENDERS:
+            del self._senders[next(iter(self._senders))]
+        return sender
+
+    def _send_under(self, sender: SrtpSender, sequence: int) -> None:
+        """`sequence`: of the first RTP packet."""
+        if self._srtp_out is not None:
+            sender.take_over(self._srtp_out, self.identity.ssrc, sequence)
+        self._srtp_out, self._srtp_next = sender, None
+        self._protect = sender.protect
 
     @property
     def exchanged_keys(self) -> tuple[MasterKey, MasterKey] | None:
@@ -315,6 +339,8 @@ class MediaSession:
 
     def _seal(self, packet: bytes, now: float) -> bytes:
         self._rtcp.sent(now)
+        if self._srtp_next is not None and (sequence := packet[2] << 8 | packet[3]) < 0x8000:
+            self._send_under(self._srtp_next, sequence)
         return packet if self._protect is None else self._protect(packet)
 
     def _seal_rtcp(self, octets: bytes) -> bytes:
@@ -325,6 +351,8 @@ class MediaSession:
         return agreement is not None and (not agreement.secure or self._srtp_out is not None)
 
     def _pause(self, ticks: int) -> None:
+        if self._srtp_next is not None:
+            self._send_under(self._srtp_next, self._sender.sequence)
         self._sender.skip(ticks)
         self._paused = True
         self._bundle.clear()

@@ -51,8 +51,8 @@ class ForgetfulReceiver(SrtpReceiver):
         super().__init__(suite, keys)
         self._all = keys
 
-    def add_key(self, master_key: MasterKey) -> None:
-        super().add_key(master_key)
+    def add_key(self, master_key: MasterKey, suite: Suite | None = None) -> None:
+        super().add_key(master_key, suite)
         self._all = [*getattr(self, "_all", []), master_key]
 
     def unprotect(self, packet: bytes) -> bytes | None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from segue.base.address import Address
 from segue.base.entropy import Entropy
 from segue.base.errors import LocalError, RemoteError
+from segue.base.frame import Frame
+from segue.base.keying import Suite
 from segue.call.call_media import PORTS, CallMedia
 from segue.call.config import MediaConfig
 from segue.call.keying import Keying
@@ -192,6 +195,26 @@ def test_a_new_key_on_a_move_is_used_when_the_peer_has_it() -> None:
     after = a.media.session.exchanged_keys
     assert before is not None and after is not None
     assert after[0] != before[0] and after[1] == before[1]
+
+
+def test_forks_that_answer_in_turns_use_each_key_on_from_where_it_was() -> None:
+    """One fork rings with sound, the other too, in another suite; then the first one is answered."""
+    a = End("a", "192.0.2.1", True)
+    forks = [
+        End(name, "192.0.2.2", False, suites=(suite,))
+        for name, suite in (("b", Suite.AEAD_AES_256_GCM), ("c", Suite.AES_CM_128_HMAC_SHA1_80))
+    ]
+    offer = a.media.offer(0.0)
+    answers = [fork.media.answer(offer, 0.0) for fork in forks]
+    heard: list[list[bytes]] = [[], []]
+    for turn in (0, 1, 0, 1, 0):
+        a.media.take_answer(answers[turn], float(turn))
+        for _ in range(10):
+            packet = a.media.session.send(Frame(np.zeros(160, np.int16), 8000), 0.0)
+            port = forks[turn].media.paths.sending
+            assert packet and forks[turn].media.receive(packet, port, port.address, 0.0)
+            heard[turn].append(packet)
+    assert all(len({packet[2:4] for packet in packets}) == len(packets) for packets in heard)
 
 
 def test_closing_closes_every_port() -> None:

@@ -18,10 +18,13 @@ from segue.base.secret import Secret
 from segue.base.trace import MemoryTrace
 from segue.call.agreement import LocalMedia
 from segue.call.config import MediaConfig
-from segue.call.media_session import OLD_KEYS_LIVE, MediaIdentity, MediaSession
+from segue.call.media_session import OLD_KEYS_LIVE, SENDERS, WRAP_IS_NEAR, MediaIdentity, MediaSession
 from segue.call.negotiation import Negotiation
 from segue.protocols.rtcp.packets import ReceiverReport, SenderReport, parse_rtcp
 from segue.protocols.rtp.packet import parse_rtp
+from segue.protocols.srtp.context import SrtpReceiver
+from segue.protocols.srtp.packet_index import estimate_index
+from segue.protocols.srtp.transform import transforms
 from segue.testing.entropy import SeededEntropy
 
 STEP = 0.02
@@ -339,3 +342,139 @@ def test_a_minute_of_every_tick_leaves_no_garbage() -> None:
     pair.encrypt()
     pair.talk(3000, lost=frozenset(range(100, 3000, 37)))
     assert not garbage()
+
+
+# Forks and re-offers: keys of several suites.
+
+STRONG = Suite.AEAD_AES_256_GCM
+FOUR, FIVE = (MasterKey(Secret(bytes([number]) * 32), Secret(bytes([number]) * 12)) for number in (4, 5))
+
+
+def reports(session: MediaSession, now: float) -> list[bytes]:
+    """What leaves as SRTCP when a report is due."""
+    session.expire(now)
+    return session.transmits()
+
+
+def test_a_fork_that_takes_another_suite_makes_no_srtcp_index_come_twice_under_one_key() -> None:
+    """One fork's early answer, the other's, then the first one answers for good: our key for a suite is the same for
+    all of them."""
+    pair = Pair()
+    session = pair.ends[0]
+    first, other = SrtpKeys(SUITE, ONE, TWO), SrtpKeys(STRONG, FOUR, FIVE)
+    indices: dict[Suite, list[int]] = {SUITE: [], STRONG: []}
+    for turn in range(6):
+        keys = (first, other)[turn % 2]
+        session.install(keys, pair.now)
+        pair.packet()
+        pair.now += 20
+        for octets in reports(session, pair.now):
+            indices[keys.suite].append(int.from_bytes(octets[-4:], "big") & 0x7FFFFFFF)
+    for used in indices.values():
+        assert len(used) >= 3 and used == sorted(set(used))
+
+
+def test_a_fork_that_takes_another_suite_makes_no_packet_welcome_twice() -> None:
+    pair = Pair()
+    pair.encrypt()
+    heard = pair.packet() or b""
+    assert pair.ends[1].receive(heard, pair.now)
+    pair.ends[1].install(SrtpKeys(STRONG, FIVE, FOUR), pair.now)
+    pair.ends[1].install(SrtpKeys(SUITE, TWO, ONE), pair.now)
+    assert not pair.ends[1].receive(heard, pair.now)
+    assert [kind for kind, _ in pair.traces[1].drops] == ["srtp"]
+    assert pair.ends[1].receive(pair.packet() or b"", pair.now)
+
+
+def test_packets_of_the_old_suite_are_accepted_for_a_while() -> None:
+    pair = Pair()
+    pair.encrypt()
+    pair.talk(20)
+    late = [pair.packet() or b"" for _ in range(2)]
+    pair.ends[0].install(SrtpKeys(STRONG, FOUR, FIVE), pair.now)
+    pair.ends[1].install(SrtpKeys(STRONG, FIVE, FOUR), pair.now)
+    assert pair.ends[1].receive(late[0], pair.now)
+    assert min(pair.talk(20)) > 5000
+    pair.now += OLD_KEYS_LIVE
+    pair.ends[1].expire(pair.now)
+    assert not pair.ends[1].receive(late[1], pair.now)
+    assert min(pair.talk(20)[10:]) > 5000
+
+
+def test_a_remote_key_that_comes_back_is_heard_beyond_the_life_of_old_keys() -> None:
+    """The peer is put on to a music server and taken back."""
+    pair = Pair()
+    pair.encrypt()
+    pair.talk(20)
+    pair.ends[1].install(SrtpKeys(SUITE, TWO, THREE), pair.now)
+    pair.now += 5
+    pair.ends[1].install(SrtpKeys(SUITE, TWO, ONE), pair.now)
+    pair.now += OLD_KEYS_LIVE
+    pair.ends[1].expire(pair.now)
+    assert min(pair.talk(30)[10:]) > 5000
+
+
+class StrictPeer:
+    """Makes a new context with a rollover counter of zero for each key, has no other, and guesses indices by the
+    letter of RFC 3711 appendix A."""
+
+    def __init__(self, key: MasterKey) -> None:
+        self._rtp = transforms(SUITE, key)[0]
+        self._highest: int | None = None
+
+    def hears(self, packet: bytes) -> bool:
+        sequence = int.from_bytes(packet[2:4], "big")
+        index = sequence if self._highest is None else estimate_index(self._highest, sequence)
+        nonce = (self._rtp.nonce_base(int.from_bytes(packet[8:12], "big")) ^ index).to_bytes(12, "big")
+        opened = self._rtp.open(packet, 12, len(packet) - 16, nonce, (index >> 16).to_bytes(4, "big"))
+        if opened is not None:
+            self._highest = max(index, self._highest or 0)
+        return opened is not None
+
+
+@pytest.mark.parametrize("before", range(2, WRAP_IS_NEAR + 12, 7))
+def test_a_new_key_shortly_before_the_wrap_is_used_after_it(before: int) -> None:
+    """A strict peer that misses what is left before the wrap would never guess that our counter is one."""
+    pair = Pair(sequence=65536 - before)
+    pair.encrypt()
+    peer, old = StrictPeer(ONE), SrtpReceiver(SUITE, [ONE])
+    assert peer.hears(pair.packet() or b"")
+    pair.ends[0].install(SrtpKeys(SUITE, THREE, TWO), pair.now)
+    new = StrictPeer(THREE)
+    lost = [pair.packet() or b"" for _ in range(before - 1)]
+    if before - 1 <= WRAP_IS_NEAR:
+        assert all(old.unprotect(packet) for packet in lost), "who still has the old key hears all"
+    else:
+        assert all(new.hears(packet) for packet in lost)
+    assert all(new.hears(pair.packet() or b"") for _ in range(10)), "the counter is zero"
+
+
+def test_a_pause_shortly_before_the_wrap_does_not_keep_the_old_key() -> None:
+    pair = Pair(sequence=65500)
+    pair.encrypt()
+    pair.packet()
+    pair.ends[0].install(SrtpKeys(SUITE, THREE, TWO), pair.now)
+    pair.negotiations[1].hold(inactive=True)
+    pair.agree()
+    assert pair.packet() is None
+    peer = SrtpReceiver(SUITE, [THREE])
+    assert [peer.unprotect_rtcp(octets) is not None for octets in reports(pair.ends[0], 60.0)] == [True]
+
+
+def test_keys_that_are_taken_back_before_the_wrap_were_never_there() -> None:
+    pair = Pair(sequence=65530)
+    pair.encrypt()
+    pair.talk(1)
+    pair.ends[0].install(SrtpKeys(SUITE, THREE, TWO), pair.now)
+    pair.ends[0].install(SrtpKeys(SUITE, ONE, TWO), pair.now)
+    assert min(pair.talk(50)[10:]) > 5000
+    assert not pair.traces[1].drops
+
+
+def test_a_call_with_hundreds_of_new_keys_is_heard_and_keeps_few() -> None:
+    pair = Pair()
+    for number in range(600):
+        key = MasterKey(Secret(number.to_bytes(16, "big")), Secret(bytes(12)))
+        pair.encrypt(key, TWO)
+        assert pair.ends[1].receive(pair.packet() or b"", pair.now)
+    assert len(pair.ends[0]._senders) <= SENDERS

@@ -61,6 +61,11 @@ class ReplayList:
         self.highest = max(index, self.highest)
         self.lowest = min(index, self.lowest)
 
+    @property
+    def highest_ever(self) -> int:
+        """Also of before the source began anew."""
+        return max([self.highest, *(high for _, high in self.earlier)])
+
     def may_begin_anew_at(self, index: int) -> bool:
         """Whether `index`, below the window, lies outside everything that was accepted so far."""
         return (

@@ -1,4 +1,5 @@
-"""SRTP of one direction, receiving side: the crypto contexts of all the peer's SSRCs under its master keys.
+"""SRTP of one direction, receiving side: the crypto contexts of all the peer's SSRCs under its master keys, of
+whatever suites.
 
 A packet is tried with the context that served its SSRC last; only what that refuses sees the other keys. No
 packet changes anything before it is authenticated (RFC 3711 section 3.3), so that only the holder of a key
@@ -24,6 +25,7 @@ from segue.protocols.srtp.transform import SRTCP_HEADER, SRTCP_INDEX, transforms
 LAST_SRTP_INDEX = (1 << 48) - 1
 SRTCP_LIFETIME = 1 << 31
 KEYS = 8  # master keys accepted at a time
+RETIRED = 64  # master keys remembered that are not accepted any more
 RTCP_WINDOW = 128
 FLOORS = 1024  # SSRCs remembered after their context was given up
 
@@ -43,7 +45,7 @@ class _Key:
     """A master key's transforms and what came under it."""
 
     def __init__(self, suite: Suite, master: MasterKey) -> None:
-        self.master = master
+        self.identity = _identity(suite, master)
         self.rtp, self.rtcp = transforms(suite, master)
         self.open = self.rtp.open
         self.shift = self.rtp.index_shift
@@ -72,20 +74,30 @@ class _Key:
         gone = None
         if len(streams) >= limit:
             gone = min(streams, key=lambda each: streams[each].used)
-            self.floors[rtcp, gone] = streams.pop(gone).highest
+            self.floors[rtcp, gone] = streams.pop(gone).highest_ever
         if (floor := self.floors.pop((rtcp, ssrc), None)) is not None:
             stream.earlier.append((0, floor))
         streams[ssrc] = stream
         return gone
+
+    def retire(self) -> None:
+        """Keep no more than what its replays are."""
+        for rtcp, streams in ((False, self.streams), (True, self.rtcp_streams)):
+            self.floors.update({(rtcp, ssrc): stream.highest_ever for ssrc, stream in streams.items()})
+            streams.clear()
+
+
+def _identity(suite: Suite, master: MasterKey) -> tuple[object, ...]:
+    return (suite, master.key, master.salt, master.mki)
 
 
 class SrtpReceiver:
     """Opens what the peer sends. What cannot be opened gives None and a drop in the trace: "too short", "not
     RTP", "unknown mki", "replayed", "too old", "not authentic", "key used up", "not encrypted".
 
-    `keys`: oldest first. `window`: indices below the highest that may still come, 64 to 32,768. `limit`: SSRCs
-    with a context under each key; the one that was silent for longest makes room, its replays stay refused.
-    `unencrypted_rtcp`: take SRTCP without encryption too (UNENCRYPTED_SRTCP of RFC 4568 section 6.3.2).
+    `keys`: oldest first, of `suite`. `window`: indices below the highest that may still come, 64 to 32,768.
+    `limit`: SSRCs with a context under each key; the one that was silent for longest makes room, its replays stay
+    refused. `unencrypted_rtcp`: take SRTCP without encryption too (UNENCRYPTED_SRTCP of RFC 4568 section 6.3.2).
     """
 
     def __init__(
@@ -107,6 +119,7 @@ class SrtpReceiver:
         self._unencrypted_rtcp = unencrypted_rtcp
         self._trace = trace
         self._keys: list[_Key] = []
+        self._retired: dict[tuple[object, ...], _Key] = {}
         self._active: dict[bytes, _Stream] = {}  # the context that served an SSRC last
         self._expected: dict[bytes, int] = {}
         self._anew = False
@@ -116,11 +129,15 @@ class SrtpReceiver:
 
     # Keys
 
-    def add_key(self, master_key: MasterKey) -> None:
-        """Accept another key besides those there are; one that is there already goes on. Raises LocalError."""
-        if any(key.master[:3] == master_key[:3] for key in self._keys):
-            return
-        self._keys.append(_Key(self.suite, master_key))
+    def add_key(self, master_key: MasterKey, suite: Suite | None = None) -> None:
+        """Accept another key besides those there are, as the newest; by default of the first suite. One that was
+        there before goes on where it was, also when it was retired: its replays stay refused. Raises LocalError."""
+        suite = suite or self.suite
+        identity = _identity(suite, master_key)
+        known = next((key for key in self._keys if key.identity == identity), None)
+        if known is not None:
+            self._keys.remove(known)
+        self._keys.append(known or self._retired.pop(identity, None) or _Key(suite, master_key))
         if len(self._keys) > KEYS:
             self._forget(self._keys[:1])
 
@@ -135,6 +152,11 @@ class SrtpReceiver:
                 # What the counter was survives its key: the next one goes on with it (section 3.3.1).
                 self._expect(ssrc, stream.highest)
                 del self._active[ssrc]
+        for key in keys:
+            key.retire()
+            self._retired[key.identity] = key
+            if len(self._retired) > RETIRED:
+                del self._retired[next(iter(self._retired))]
 
     def rollover_counter(self, ssrc: int) -> int | None:
         """Of the highest packet accepted from an SSRC; None when there was none."""
@@ -243,17 +265,20 @@ class SrtpReceiver:
                 yield sequence, ""
             return
         floor = key.floors.get((False, ssrc), -1)
-        for index in self._first_indices(ssrc, sequence):
+        for index in self._first_indices(ssrc, sequence, floor):
             if index <= floor:
                 yield index, "replayed"
             else:
                 yield index, "" if key.has_room(self._limit) else "too many sources"
 
-    def _first_indices(self, ssrc: bytes, sequence: int) -> list[int]:
-        """For an SSRC that is new under a key. Its rollover counter goes on from another key's, or what was
-        announced, or is zero; or one, when everything before the first wrap was lost."""
+    def _first_indices(self, ssrc: bytes, sequence: int, floor: int) -> list[int]:
+        """For an SSRC without a context under a key. Its rollover counter goes on from where it was when the context
+        was given up (`floor`), or from another key's, or what was announced, or is zero; or one, when everything
+        before the first wrap was lost."""
         active = self._active.get(ssrc)
         near = self._expected.get(ssrc) if active is None else active.highest
+        if floor >= 0:
+            near = floor
         if near is not None:
             return list(dict.fromkeys((estimate_index(near, sequence), sequence)))
         return [sequence, sequence | 0x10000] if sequence < 0x8000 else [sequence]

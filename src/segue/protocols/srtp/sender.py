@@ -21,8 +21,8 @@ class _Stream:
 
 
 class SrtpSender:
-    """Protects what we send. A packet's index is counted here, per SSRC, and outlives every change of address
-    and, unless said otherwise, of key.
+    """Protects what we send under one key. A packet's index is counted here, per SSRC, and outlives every change
+    of address; there must be one sender only for a key, since two would use an index twice.
 
     `mki` overrides that of the master key. RTP packets of an SSRC must come in sequence; gaps of less than
     2**15 are fine. A packet that has to be sent again is kept in its protected form.
@@ -34,11 +34,7 @@ class SrtpSender:
         self._streams: dict[bytes, _Stream] = {}
         self._rtcp_streams: dict[bytes, _Stream] = {}
         self._initial: dict[int, int] = {}
-        self._install(master_key, mki)
-
-    def _install(self, master_key: MasterKey, mki: bytes) -> None:
-        self._rtp, self._rtcp = transforms(self.suite, master_key)
-        self._master = master_key
+        self._rtp, self._rtcp = transforms(suite, master_key)
         self._mki = mki or master_key.mki
         self._left = min(master_key.lifetime, LAST_SRTP_INDEX + 1)
         self._rtcp_left = min(master_key.lifetime, SRTCP_LIFETIME)
@@ -90,11 +86,7 @@ class SrtpSender:
         up. `encrypt` is False for peers that negotiated UNENCRYPTED_SRTCP only."""
         if len(packet) < SRTCP_HEADER:
             raise LocalError("an RTCP packet has 8 octets at least", "")
-        stream = self._rtcp_streams.get(packet[4:8])
-        if stream is None:
-            self._room(self._rtcp_streams)
-            stream = _Stream(self._rtcp.nonce_base(int.from_bytes(packet[4:8], "big")), -1)
-            self._rtcp_streams[packet[4:8]] = stream
+        stream = self._rtcp_streams.get(packet[4:8]) or self._begin_rtcp(packet[4:8])
         index = stream.index + 1
         if self._rtcp_left <= 0 or index >= SRTCP_LIFETIME:
             raise LocalError("the SRTP master key has protected all it may", "agree on a new key")
@@ -104,21 +96,26 @@ class SrtpSender:
         flagged = (ENCRYPTED | index if encrypt else index).to_bytes(4, "big")
         return self._rtcp.seal_rtcp(packet, flagged, nonce, self._mki)
 
-    def change_key(self, master_key: MasterKey, mki: bytes = b"", *, keep_rollover: bool = True) -> None:
-        """Protect with another key from now on; SSRCs and sequence numbers go on. Raises LocalError.
+    def _begin_rtcp(self, ssrc: bytes) -> _Stream:
+        self._room(self._rtcp_streams)
+        stream = _Stream(self._rtcp.nonce_base(int.from_bytes(ssrc, "big")), -1)
+        self._rtcp_streams[ssrc] = stream
+        return stream
 
-        The rollover counter goes on too (RFC 3711 section 3.3.1), unless the peer is one that makes a new
-        context with a counter of zero for a new key (RFC 4568 section 7.1.4). The SRTCP index never restarts.
+    def take_over(self, before: SrtpSender, ssrc: int, sequence: int) -> None:
+        """Send from now on what `before` sent under another key; `sequence` is that of the next RTP packet. Raises
+        LocalError.
+
+        The SRTCP index goes on (RFC 3711 section 3.4). The rollover counter begins at zero, as peers expect that make
+        a new context for a new key (RFC 4568 section 7.1.4), or where `begin_at` says. When this key has been used
+        before, its index goes on from there, however many packets have left under others meanwhile.
         """
-        if not keep_rollover and master_key == self._master:
-            raise LocalError("the rollover counter cannot restart under the same key", "agree on a new key")
-        self._install(master_key, mki)
-        for ssrc, stream in self._streams.items():
-            stream.base = self._rtp.nonce_base(int.from_bytes(ssrc, "big"))
-            if not keep_rollover:
-                stream.index &= 0xFFFF
-        for ssrc, stream in self._rtcp_streams.items():
-            stream.base = self._rtcp.nonce_base(int.from_bytes(ssrc, "big"))
+        for name, other in before._rtcp_streams.items():
+            report = self._rtcp_streams.get(name) or self._begin_rtcp(name)
+            report.index = max(report.index, other.index)
+        stream = self._streams.get(ssrc.to_bytes(4, "big"))
+        if stream is not None:
+            stream.index += (sequence - 1 - stream.index) & 0xFFFF
 
     def rollover_counter(self, ssrc: int) -> int:
         """Of the last packet that was protected, or what `begin_at` set."""

@@ -172,6 +172,15 @@ def test_many_sources_share_a_key_and_an_unknown_one_costs_nothing() -> None:
     assert receiver.rollover_counter(9) == 0
 
 
+def successor(sender: SrtpSender, key: MasterKey, sequence: int, *, keep_rollover: bool = True) -> SrtpSender:
+    """The sender of the next key; whether its rollover counter goes on (RFC 3711 section 3.3.1) is agreed upon."""
+    after = SrtpSender(sender.suite, key)
+    if keep_rollover:
+        after.begin_at(SSRC, sequence >> 16)
+    after.take_over(sender, SSRC, sequence & 0xFFFF)
+    return after
+
+
 @pytest.mark.parametrize("keep_rollover", [True, False])
 @pytest.mark.parametrize("mki", [b"", b"\x01"])
 def test_change_of_key(keep_rollover: bool, mki: bytes) -> None:
@@ -182,7 +191,7 @@ def test_change_of_key(keep_rollover: bool, mki: bytes) -> None:
     new = master(seed=2, mki=b"\x02" if mki else b"")
     receiver.add_key(new)
     assert receiver.unprotect(old[-3])
-    sender.change_key(new, keep_rollover=keep_rollover)
+    sender = successor(sender, new, 65600, keep_rollover=keep_rollover)
     assert receiver.unprotect(sender.protect(rtp(65600))) == rtp(65600)
     assert receiver.unprotect(old[-2]) == rtp(65598)  # still under way
     assert receiver.unprotect(old[-2]) is None
@@ -200,7 +209,7 @@ def test_rollover_counter_outlives_a_key_that_was_retired_before_the_new_one_was
         assert receiver.unprotect(sender.protect(rtp(sequence)))
     receiver.add_key(master(seed=2))
     receiver.retire_old()
-    sender.change_key(master(seed=2))
+    sender = successor(sender, master(seed=2), 5 << 16 | 4)
     assert receiver.unprotect(sender.protect(rtp(65540))) == rtp(65540)
     assert receiver.rollover_counter(SSRC) == 5
 
@@ -213,12 +222,6 @@ def test_the_same_key_again_changes_nothing() -> None:
     receiver.retire_old()
     assert receiver.unprotect(sealed) is None
     assert receiver.unprotect(sender.protect(rtp(2)))
-
-
-def test_the_rollover_counter_cannot_restart_under_the_same_key() -> None:
-    sender, _, _ = pair()
-    with pytest.raises(LocalError):
-        sender.change_key(master(), keep_rollover=False)
 
 
 def test_unknown_mki() -> None:
@@ -325,8 +328,86 @@ def test_rtcp_replay_forgery_and_clear(suite: Suite) -> None:
 def test_rtcp_index_goes_on_under_a_new_key() -> None:
     sender, receiver, _ = pair()
     first = sender.protect_rtcp(rtcp())
-    sender.change_key(master(seed=2))
+    sender = successor(sender, master(seed=2), 0)
     receiver.add_key(master(seed=2))
     second = sender.protect_rtcp(rtcp())
     assert [int.from_bytes(packet[-14:-10], "big") & 0x7FFFFFFF for packet in (first, second)] == [0, 1]
     assert receiver.unprotect_rtcp(second) == receiver.unprotect_rtcp(first) == rtcp()
+
+
+@pytest.mark.parametrize("away", [1, 40])
+def test_a_key_that_comes_back_is_the_newest_again_and_its_replays_stay_refused(away: int) -> None:
+    """To a music server and back: the peer's first key again."""
+    sender, receiver, trace = pair()
+    heard = [sender.protect(rtp(sequence)) for sequence in range(65500, 65550)]
+    reports = [sender.protect_rtcp(rtcp()) for _ in range(3)]
+    assert all(receiver.unprotect(packet) for packet in heard)
+    assert all(receiver.unprotect_rtcp(packet) for packet in reports)
+    for number in range(away):  # the first key is retired on the way when there are many
+        receiver.add_key(master(seed=2 + number))
+    receiver.add_key(master())
+    receiver.retire_old()
+    assert not any(receiver.unprotect(packet) for packet in heard)
+    assert not any(receiver.unprotect_rtcp(packet) for packet in reports)
+    assert set(trace.drops) <= {("srtp", "replayed"), ("srtcp", "replayed")}
+    assert receiver.unprotect(sender.protect(rtp(65550))) == rtp(65550)
+    assert receiver.unprotect_rtcp(sender.protect_rtcp(rtcp())) == rtcp()
+
+
+def test_a_key_that_comes_back_after_it_was_retired_goes_on_with_its_rollover_counter() -> None:
+    sender, receiver, _ = pair()
+    heard = [sender.protect(rtp(sequence)) for sequence in range(65500, 65600)]
+    assert all(receiver.unprotect(packet) for packet in heard)
+    receiver.add_key(master(seed=2))
+    receiver.retire_old()
+    assert receiver.unprotect(sender.protect(rtp(65600))) is None
+    receiver.add_key(master())
+    assert not any(receiver.unprotect(packet) for packet in heard)
+    assert receiver.unprotect(sender.protect(rtp(65601))) == rtp(65601)
+    assert receiver.rollover_counter(SSRC) == 1
+
+
+def test_keys_of_several_suites_are_accepted_beside_each_other() -> None:
+    other = Suite.AEAD_AES_256_GCM
+    sender, receiver, trace = pair()
+    second = SrtpSender(other, master(other))
+    old = [sender.protect(rtp(sequence)) for sequence in range(65530, 65540)]
+    assert all(receiver.unprotect(packet) for packet in old[:-1])
+    receiver.add_key(master(other), other)
+    assert receiver.unprotect(second.protect(rtp(65540))) == rtp(65540)
+    assert receiver.unprotect(old[-1]) == rtp(65539)  # still under way
+    assert not any(receiver.unprotect(packet) for packet in old)
+    assert receiver.unprotect_rtcp(second.protect_rtcp(rtcp())) == rtcp()
+    assert set(trace.drops) == {("srtp", "replayed")}
+
+
+def test_the_next_key_begins_with_a_rollover_counter_of_zero_and_goes_on_with_the_srtcp_index() -> None:
+    """RFC 4568 section 7.1.4, RFC 3711 section 3.4."""
+    first, second = SrtpSender(CM80, master()), SrtpSender(CM80, master(seed=2))
+    for sequence in (65534, 65535):
+        first.protect(rtp(sequence))
+    first.protect_rtcp(rtcp())
+    second.take_over(first, SSRC, 0)
+    receiver = SrtpReceiver(CM80, [master(seed=2)])
+    assert receiver.unprotect(second.protect(rtp(0))) == rtp(0)
+    assert second.rollover_counter(SSRC) == 0
+    assert rtcp_index(second.protect_rtcp(rtcp())) == 1
+
+
+@pytest.mark.parametrize("between", [1, 0x7FFF, 0x8000, 0xFFFE, 0xFFFF, 0x10000])
+def test_a_sender_whose_key_comes_back_uses_no_index_twice(between: int) -> None:
+    first, second = SrtpSender(CM80, master()), SrtpSender(CM80, master(seed=2))
+    first.protect(rtp(7))
+    first.protect_rtcp(rtcp())
+    second.take_over(first, SSRC, 8)
+    second.protect_rtcp(rtcp())
+    first.take_over(second, SSRC, 8 + between & 0xFFFF)
+    receiver = SrtpReceiver(CM80, [master()])
+    receiver.begin_at(SSRC, 8 + between >> 16)
+    assert receiver.unprotect(first.protect(rtp(8 + between))) == rtp(8 + between)
+    assert rtcp_index(first.protect_rtcp(rtcp())) == 2
+
+
+def rtcp_index(packet: bytes) -> int:
+    """Of an SRTCP packet of CM80."""
+    return int.from_bytes(packet[-14:-10], "big") & 0x7FFFFFFF
