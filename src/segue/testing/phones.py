@@ -448,6 +448,8 @@ class Street:
             deadline = phone.agent.deadline()
             if deadline is not None and deadline <= now:
                 phone.agent.expire(now)
+                deadline = phone.agent.deadline()
+                assert deadline is None or deadline > now, f"{phone.name} would spin"
 
     def other(self, phone: TestPhone) -> TestPhone:
         return self.phones[1] if phone is self.phones[0] else self.phones[0]
