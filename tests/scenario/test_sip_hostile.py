@@ -8,7 +8,9 @@ import pytest
 from segue.base.address import Address
 from segue.base.entropy import number
 from segue.base.errors import LocalError
+from segue.protocols.sip.message import response_to
 from segue.protocols.sip.parser import parse_message
+from segue.protocols.sip.session_core import MEMORY
 from segue.testing.entropy import SeededEntropy
 from segue.testing.sip_ends import SipEnd, SipWire
 
@@ -133,3 +135,51 @@ def test_replies_to_everything_seen_do_no_harm():
     bob.hang_up()
     network.run(60)
     assert alice.ended and bob.ended
+
+
+def test_a_callee_that_answers_no_prack_costs_bounded_memory_and_no_more():
+    """Reliable provisional responses without end: the call goes on, and is answered."""
+    network = SipWire()
+    alice, bob = SipEnd(network, "alice", ALICE, BOB), SipEnd(network, "bob", BOB, ALICE)
+    bob.invited = "ignore"
+    alice.dial("bob")
+    network.run(1)
+    invite, to_bob = network.sent("INVITE")[0], alice.flow
+
+    def answer(status: int, **fields: str) -> None:
+        response = response_to(invite, status, to_tag="mute")
+        fields = {"Contact": "<sip:mute@203.0.113.9>", **fields}
+        for name, value in fields.items():
+            response.headers.set(name, value)
+        alice.receive(response.to_bytes(), to_bob)
+
+    for number in range(1, 101):
+        answer(183, Require="100rel", RSeq=str(number))
+    assert len({request.cseq.number for request in network.sent("PRACK")}) == MEMORY - 1
+    response = response_to(invite, 200, to_tag="mute")
+    response.headers.set("Contact", "<sip:mute@203.0.113.9>")
+    response.body = b"answer"
+    alice.receive(response.to_bytes(), to_bob)
+    assert alice.up
+    alice.reinvite()  # waits for its turn
+    network.run(40)
+    assert network.sent("INVITE")[-1].cseq.number > invite.cseq.number
+    alice.hang_up()
+    network.run(1)
+    assert network.sent("BYE")
+
+
+def test_many_moves_while_the_peer_is_away_do_not_end_the_call():
+    """More in half a minute than requests that one call remembers; nothing is heard of any."""
+    network = SipWire()
+    alice, bob = SipEnd(network, "alice", ALICE, BOB), SipEnd(network, "bob", BOB, ALICE)
+    bob.invited = "accept"
+    alice.dial("bob")
+    network.run(1)
+    network.datagrams.cut(BOB)
+    for number in range(50):
+        alice.move(Address("192.0.2.1", 6000 + number))
+        network.run(0.2)
+    network.datagrams.mend(BOB)
+    network.run(10)
+    assert alice.up and bob.up and alice.agreed == bob.agreed and b"6049" in alice.agreed

@@ -28,6 +28,7 @@ from segue.phone.voice import OpenSink, OpenSource, Sink, Source, Voice
 from segue.protocols.sip.flow import Flow
 from segue.protocols.sip.message import Request, Response
 
+AT_ONCE = 0.001  # seconds: the soonest a deadline that is still in the past is looked at again
 FAREWELL = 1.0  # seconds that hanging up and unregistering may take when the phone stops
 
 OnEvent = Callable[[dict[str, Any]], None]
@@ -77,6 +78,7 @@ class Engine:
         )
         self._mobility = MobilityService(self._receive_facts, radio=config.networks.radio)
         self._timer: asyncio.TimerHandle | None = None
+        self._expired_at = 0.0
         self._settling = False
         self._keys_written: SrtpKeys | None = None
         self._stopping = False
@@ -149,25 +151,28 @@ class Engine:
         if self._settling:
             return
         self._settling = True
-        agent = self.agent
         try:
-            while True:
-                wishes, octets, events = agent.flow_wishes(), agent.transmits(), agent.events()
-                for flow, data in octets:
-                    self.signalling.send(flow, data)
-                for wish in wishes:
-                    self.signalling.carry_out(wish)
-                self.voice.own(agent.calls.values())
-                for event in events:
-                    self._take(event)
-                if not (wishes or octets or events):
-                    break
+            self._drain()
         finally:
             self._settling = False
-        self.voice.send_control(agent.calls.values())
-        if self._stopping and not agent.waiting:
+            self._arm()
+        self.voice.send_control(self.agent.calls.values())
+        if self._stopping and not self.agent.waiting:
             self._answered.set()
-        self._arm()
+
+    def _drain(self) -> None:
+        agent = self.agent
+        while True:
+            wishes, octets, events = agent.flow_wishes(), agent.transmits(), agent.events()
+            for flow, data in octets:
+                self.signalling.send(flow, data)
+            for wish in wishes:
+                self.signalling.carry_out(wish)
+            self.voice.own(agent.calls.values())
+            for event in events:
+                self._take(event)
+            if not (wishes or octets or events):
+                return
 
     def _arm(self) -> None:
         deadline = self.agent.deadline()
@@ -175,12 +180,16 @@ class Engine:
             self._timer.cancel()
             self._timer = None
         if deadline is not None:
-            self._timer = self._loop.call_at(deadline, self._expire)
+            self._timer = self._loop.call_at(max(deadline, self._expired_at + AT_ONCE), self._expire)
 
     def _expire(self) -> None:
         self._timer = None
-        self.agent.expire(self._loop.time() + 0.0005)  # the loop may wake by its clock's resolution too early
-        self.settle()
+        self._expired_at = self._loop.time()
+        try:
+            # The loop may wake by its clock's resolution too early.
+            self.agent.expire(self._expired_at + AT_ONCE / 2)
+        finally:
+            self.settle()
 
     # Events
 

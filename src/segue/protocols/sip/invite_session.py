@@ -138,10 +138,12 @@ class InviteSession(DispatchSide):
         headers: dict[str, str] | None = None,
     ) -> None:
         """A request of another kind in the dialog (INFO, OPTIONS, REFER …); ResponseInDialog follows.
-        Raises LocalError when there is no dialog."""
+        Raises LocalError when there is no dialog, or too much is under way in it."""
         leg = self._modifiable()
         if leg is None:
             raise LocalError("there is no dialog", "wait until the call rings")
+        if not self.make_room():
+            raise LocalError("too many requests of this call are under way", "wait for their answers")
         request = self.build(leg, method, body, content_type)
         for name, value in (headers or {}).items():
             request.headers.set(name, value)

@@ -113,6 +113,9 @@ class CallerSide(SessionCore):
                 self.refresh_target(leg, response)  # another one: the callee has moved since
                 self._send_prack_again(leg, now)
                 return
+            if not self.make_room():  # it comes again, until it has its PRACK (RFC 3262 section 3)
+                self._trace.drop("session", "too many requests are under way", status=response.status)
+                return
             if not leg.receiver.take(rseq_of(response)):
                 return
             self.refresh_target(leg, response)

@@ -81,7 +81,7 @@ class ReofferSide(CallerSide, CalleeSide):
         reoffer, leg = self._reoffer, self._modifiable()
         if reoffer is None or leg is None or reoffer.outgoing is not None or reoffer.parked:
             return
-        if reoffer.retry_at is not None or not self._clear(reoffer, leg):
+        if reoffer.retry_at is not None or not self._clear(reoffer, leg) or not self.make_room():
             return
         if reoffer.body and reoffer.answers_sent != leg.answers_sent:
             self._reoffer = None
@@ -159,7 +159,7 @@ class ReofferSide(CallerSide, CalleeSide):
     def _receive_reoffer_progress(self, outgoing: Outgoing, leg: Leg, response: Response, now: float) -> None:
         if outgoing.superseded or not is_reliable(response) or outgoing.purpose is not Purpose.REINVITE:
             return
-        if leg.receiver.take(rseq_of(response)):
+        if self.make_room() and leg.receiver.take(rseq_of(response)):
             self.refresh_target(leg, response)
             self._take_reoffer_body(outgoing, leg, response, "1xx", now)
             if leg.owed is None:

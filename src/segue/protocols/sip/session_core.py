@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from segue.base.entropy import fraction
-from segue.base.errors import LocalError, RemoteError
+from segue.base.errors import RemoteError
 from segue.base.trace import Trace
 from segue.protocols.sip.dialog import Dialog, contact_of
 from segue.protocols.sip.flow import Flow
@@ -300,11 +300,9 @@ class SessionCore:
     def launch(
         self, request: Request, purpose: Purpose, leg: Leg | None, now: float, *, offers: bool = False
     ) -> Outgoing:
-        """Send a request in a transaction of its own."""
-        if len(self._outgoing) >= MEMORY:
-            self._tidy()
-        if len(self._outgoing) >= MEMORY:
-            raise LocalError("too many requests of this call are under way", "wait for their answers")
+        """Send a request in a transaction of its own. For what the peer could ask for without end `make_room` is to
+        be asked first."""
+        self.make_room()
         if self.prepare is not None:
             self.prepare(request)
         self.highest = max(self.highest, request.cseq.number)
@@ -313,6 +311,18 @@ class SessionCore:
         outgoing = Outgoing(transaction, purpose, leg, offers, now)
         self._outgoing[transaction] = outgoing
         return outgoing
+
+    def make_room(self) -> bool:
+        """Whether another request may be under way. Those that count no more, oldest first, are forgotten for it: a
+        late 2xx to one of them gets no ACK."""
+        if len(self._outgoing) >= MEMORY:
+            self._tidy()
+        excess = len(self._outgoing) - MEMORY + 1
+        if excess > 0:
+            superseded = [outgoing for outgoing in self._outgoing.values() if outgoing.superseded]
+            for outgoing in superseded[:excess]:
+                self.drop(outgoing)
+        return len(self._outgoing) < MEMORY
 
     def again(
         self, outgoing: Outgoing, now: float, headers: dict[str, str] | None = None, body: bytes | None = None
