@@ -153,8 +153,8 @@ def test_a_callee_that_answers_no_prack_costs_bounded_memory_and_no_more():
             response.headers.set(name, value)
         alice.receive(response.to_bytes(), to_bob)
 
-    for number in range(1, 101):
-        answer(183, Require="100rel", RSeq=str(number))
+    for count in range(1, 101):
+        answer(183, Require="100rel", RSeq=str(count))
     assert len({request.cseq.number for request in network.sent("PRACK")}) == MEMORY - 1
     response = response_to(invite, 200, to_tag="mute")
     response.headers.set("Contact", "<sip:mute@203.0.113.9>")
@@ -177,8 +177,8 @@ def test_many_moves_while_the_peer_is_away_do_not_end_the_call():
     alice.dial("bob")
     network.run(1)
     network.datagrams.cut(BOB)
-    for number in range(50):
-        alice.move(Address("192.0.2.1", 6000 + number))
+    for count in range(50):
+        alice.move(Address("192.0.2.1", 6000 + count))
         network.run(0.2)
     network.datagrams.mend(BOB)
     network.run(10)
