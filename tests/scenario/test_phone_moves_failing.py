@@ -327,3 +327,45 @@ def test_a_move_in_the_middle_of_thirty_seconds_of_silence(mover: int) -> None:
     mn.join("wwan0", "198.51.100.1", 200)
     s.run(25)
     assert all(len(p.said(say.Ended)) == 1 for p in s.phones)
+
+
+@pytest.mark.parametrize("transport", ["TLS", "UDP"])
+@pytest.mark.parametrize("after", [0.5, 3.0, 20.0])
+def test_a_registered_phone_calls_over_the_network_that_works(after: float, transport: str) -> None:
+    """A preferred one carries nothing, such as a WLAN that wants a password on a page first; a call is placed while
+    the phone still tries it, or later."""
+    keying = "sdes" if transport == "TLS" else "none"
+    configs = [phone_config(name, register=True, keying=keying) for name in ("alice", "bob")]
+    s = Street(*configs, transport=transport)
+    a, b = s.phones
+    s.dead.add((a.name, "eth0"))
+    a.join("wlan0", "192.0.2.1", 100)
+    b.join("wlan0", "192.0.2.2", 100)
+    s.run(1)
+    a.join("eth0", "198.51.100.1", 50)
+    s.run(after)
+    a.agent.call("bob", s.now)
+    s.run(8, until=lambda: bool(b.agent.calls))
+    s.answer(b)
+    assert well(s) and a.call.media.paths.sending.interface == "wlan0"
+    assert not a.said(say.Ended)
+
+
+@pytest.mark.parametrize("calls", [0, 1], ids=["calls", "is called"])
+@pytest.mark.parametrize("after", [0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5])
+def test_a_call_that_begins_during_a_move_moves_too(after: float, calls: int) -> None:
+    s = Street(phone_config("alice", register=True), phone_config("bob", register=True))
+    a, b = s.phones
+    s.connect_time = 0.4
+    a.join("wlan0", "192.0.2.1", 100)
+    b.join("wlan0", "192.0.2.2", 100)
+    s.run(2)
+    a.join("eth0", "198.51.100.1", 50)
+    s.run(after)
+    caller, callee = s.phones[calls], s.phones[1 - calls]
+    caller.agent.call(callee.agent.config.account.username, s.now)
+    s.run(8, until=lambda: bool(callee.agent.calls))
+    s.answer(callee)
+    a.leave("wlan0")
+    s.run(3)
+    assert well(s) and a.call.media.paths.sending.interface == "eth0"

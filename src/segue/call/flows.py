@@ -269,6 +269,13 @@ class Flows:
         attempt = self._attempts.get(origin)
         return attempt.flow if attempt else None
 
+    def has_worked(self, origin: Origin) -> bool:
+        """Whether the flow over `origin` is up and its server is known to be at the other end."""
+        attempt = self._attempts.get(origin)
+        if attempt is None or attempt.flow is None:
+            return False
+        return attempt.flow.reliable or attempt.heard_at is not None
+
     def origins(self) -> list[Origin]:
         return list(self._attempts)
 

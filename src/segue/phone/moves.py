@@ -34,7 +34,7 @@ _STATES = {
 
 
 class Moves:
-    """`origin` is where new calls start: the attachment in use."""
+    """`origin` is the attachment in use, or the one that a move goes to."""
 
     def __init__(self, agent: UserAgent) -> None:
         self._agent = agent
@@ -44,6 +44,17 @@ class Moves:
         self._unmoved: list[Call] = []  # calls that have no port on the new network yet
         self._open_again_at: float | None = None
         self.origin: Origin | None = None
+
+    @property
+    def calls_from(self) -> Origin | None:
+        """Where new calls start. While a soft move is under way that is where it comes from, if that has a flow: what
+        it goes to may carry nothing."""
+        active = self._agent.conductor.active
+        if self._decision is not None and self._kind is Kind.SOFT and active is not None:
+            before = _origin(active)
+            if self._agent.flows.flow(before) is not None:
+                return before
+        return self.origin
 
     def settle(self, now: float) -> bool:
         """Carry out what the conductor wants now; True when there was something."""
@@ -69,6 +80,10 @@ class Moves:
             elif call.session.flow != flow and call.session.flow.interface == flow.interface:
                 call.change_flow(flow, self._agent.contact(flow), now)
         self._repeat_goodbyes(flow, now)
+        self._finish(now)
+
+    def answered(self, now: float) -> None:
+        """The registrar has said something."""
         self._finish(now)
 
     def _repeat_goodbyes(self, flow: Flow, now: float) -> None:
@@ -178,15 +193,35 @@ class Moves:
                 self._do(Step.TELL_PEER, call, now)
 
     def _finish(self, now: float) -> None:
-        """Done when every call's peer knows; without calls as soon as there is a flow."""
+        """Done when every call's peer knows; without calls as soon as the server is reached."""
         if self._decision is None or any(call.move is not None for call in self._agent.live_calls()):
             return
         if self._open_again_at is not None:
             return
-        if self.origin is not None and self._agent.flows.flow(self.origin) is None:
+        if not self._connected:
+            return
+        if left := self._left_behind():
+            self._start(left, now)
             return
         self._decision = None
         self._agent.conductor.moved(now)
+
+    @property
+    def _connected(self) -> bool:
+        """Whether the server is there. A datagram flow shows that with the first message that comes on it, the
+        registrar's if not the peer's."""
+        flows, origin = self._agent.flows, self.origin
+        if origin is None:
+            return True
+        if self._agent.registration is not None:
+            return flows.has_worked(origin)
+        return flows.flow(origin) is not None
+
+    def _left_behind(self) -> list[Call]:
+        """Calls that have begun on the network that we leave, while the move was under way."""
+        place = self.origin
+        ports = [(call, call.media.paths.sending) for call in self._agent.live_calls()]
+        return [call for call, port in ports if Origin(port.interface, port.address.host) != place]
 
     def _keep_flows(self, now: float) -> None:
         """A flow over each network that can carry one, and none over those that are gone (RFC 5626)."""

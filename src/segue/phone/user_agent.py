@@ -323,6 +323,7 @@ class UserAgent:
         response, flow = event.response, event.transaction.flow
         if self.registration is None or not self.registration.receive(event.transaction, response, now):
             return
+        self._moves.answered(now)
         if response.status < 300 and "outbound" in response.require:
             timer = response.headers.get("Flow-Timer") or ""
             seconds = int(timer) if timer.isascii() and timer.isdigit() and len(timer) < 6 else None
@@ -377,7 +378,8 @@ class UserAgent:
                 self._flow_gone(event.flow, now)
             elif event.retry_in is not None:
                 self._cannot_register(event)
-                self._give_up_wishes(event.problem, now)
+                if self._flow_now() is None:
+                    self._give_up_wishes(event.problem, now)
         else:
             if isinstance(event, CloseWanted):
                 self._flow_gone(event.flow, now)
@@ -407,7 +409,7 @@ class UserAgent:
     # Dialling
 
     def _dial(self, now: float) -> bool:
-        origin, flow = self._moves.origin, self._flow_now()
+        origin, flow = self._moves.calls_from, self._flow_now()
         if not self._wishes:
             return False
         if origin is None or flow is None:
@@ -430,7 +432,8 @@ class UserAgent:
 
     def _flow_now(self) -> Flow | None:
         """The flow that a new call takes."""
-        return self.flows.flow(self._moves.origin) if self._moves.origin else None
+        origin = self._moves.calls_from
+        return self.flows.flow(origin) if origin else None
 
     def _may_dial(self, wish: _Wish, origin: Origin, now: float) -> bool:
         registered = self.registration is None or origin.interface in self._settled_registration
