@@ -102,8 +102,15 @@ class CallMedia:
         488 when it cannot be accepted."""
         if self._negotiation.offer_is_open:
             self._negotiation.rollback()
-        self._match_family(body)
-        answer = self._negotiation.receive_offer(body, self._local(), now)
+        port = self._port_for(body)
+        try:
+            answer = self._negotiation.receive_offer(body, LocalMedia(port.address), now)
+        except RemoteError:
+            if port not in self.paths.ports:
+                self._ports.close(port)
+            raise
+        if port != self._port:
+            self.send_from(self._listen(port))
         agreement = self._negotiation.agreement
         assert agreement is not None
         self._adopt(agreement, now)
@@ -171,10 +178,14 @@ class CallMedia:
 
     def listen_on(self, interface: str, host: str) -> LocalPort:
         """Receive there too, and name it in the next offer. Raises LocalError when no port can be opened."""
-        known = next(
-            (p for p in self.paths.ports if p.interface == interface and p.address.host == host), None
-        )
-        self._port = known or self._ports.open(interface, host)
+        return self._listen(self._port_at(interface, host))
+
+    def _port_at(self, interface: str, host: str) -> LocalPort:
+        known = (p for p in self.paths.ports if p.interface == interface and p.address.host == host)
+        return next(known, None) or self._ports.open(interface, host)
+
+    def _listen(self, port: LocalPort) -> LocalPort:
+        self._port = port
         self.paths.restart_proof(self._port)
         self.paths.listen_on(self._port)
         for port in self.paths.ports[:-PORTS]:
@@ -208,18 +219,18 @@ class CallMedia:
     def _local(self) -> LocalMedia:
         return LocalMedia(self._port.address)
 
-    def _match_family(self, body: bytes) -> None:
-        """A peer that comes over IPv4 is answered at an IPv4 address, also when the call began over IPv6."""
+    def _port_for(self, body: bytes) -> LocalPort:
+        """Where an offer is answered: a peer that comes over IPv4 at an IPv4 address, also when the call began over
+        IPv6. It may be a new port, which nothing uses yet: the offer has not been judged."""
         family = _family(body)
-        if family is None or family == self._port.address.family:
-            return
-        host = self._ports.host(family)
+        host = self._ports.host(family) if family and family != self._port.address.family else None
         if host is None:
-            return
+            return self._port
         try:
-            self.send_from(self.listen_on(*host))
+            return self._port_at(*host)
         except LocalError as error:
             self._trace.note("media", "no port in the peer's family", problem=str(error))
+            return self._port
 
     def _adopt(self, agreement: MediaAgreement, now: float) -> None:
         self._take_keys(now)

@@ -162,6 +162,24 @@ def test_an_offer_that_cannot_be_accepted_changes_nothing() -> None:
     assert aims_at(b) == target
 
 
+def test_an_offer_from_another_family_that_cannot_be_accepted_changes_no_path() -> None:
+    a, b = pair()
+    b.desk.hosts[6] = ("eth0", "2001:db8::2")
+    before = b.media.paths.active, b.media.paths.sending, b.media.paths.ports, list(b.desk.open_ports)
+    a.media.send_from(a.media.listen_on("wwan0", "2001:db8::1"))
+    offer = a.media.offer(1.0)
+    for body in (
+        offer.replace(b"RTP/SAVP", b"RTP/XAVP"),
+        offer.replace(b"PCMA", b"XXXX").replace(b"SAVP 8", b"SAVP 77"),
+    ):
+        with pytest.raises(RemoteError):
+            b.media.answer(body, 1.0)
+        after = b.media.paths.active, b.media.paths.sending, b.media.paths.ports, list(b.desk.open_ports)
+        assert after == before
+    b.media.offer(2.0)
+    assert b.media.offer(2.0).count(b"IN IP4 192.0.2.2"), "our own next offer names the port that we use"
+
+
 def test_an_answer_that_cannot_be_accepted_takes_the_offer_back() -> None:
     a, b = pair()
     keys = a.media.session.exchanged_keys
