@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import weakref
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
-from segue import Call
+from segue import Call, Phone
+from segue.base.errors import RemoteError
 from segue.phone import voice
+from segue.phone.engine import Engine
+from segue.phone.voice_link import InnerLink
+from segue.protocols.demux import Kind, sort
 
 
 class Knot:
@@ -37,3 +45,71 @@ async def test_during_a_call_garbage_is_swept_up_between_ticks_and_at_no_other_t
         assert not gc.isenabled()
         await call.hang_up()
     assert gc.isenabled()
+
+
+class Wire:
+    """The socket that an INVITE of alice's names, in our hands, while bob's phone rings."""
+
+    def __init__(self, bob: Phone, ringing: Call, placing: asyncio.Task[Call], named: socket.socket) -> None:
+        self.ringing = ringing
+        self.placing = placing
+        self._engine = engine_of(bob)
+        self._named = named
+
+    def let_report_fall_due(self, seconds: float, *, settle: bool = True) -> None:
+        (call,) = self._engine.agent.calls.values()
+        call.media.session.expire(asyncio.get_running_loop().time() + seconds)
+        if settle:
+            self._engine.settle()
+
+    def reports(self) -> int:
+        """How many RTCP datagrams have come since the last look."""
+        count = 0
+        while True:
+            try:
+                count += sort(self._named.recv(2048)) is Kind.RTCP
+            except BlockingIOError:
+                return count
+
+
+def engine_of(phone: Phone) -> Engine:
+    link = phone._link
+    assert isinstance(link, InnerLink)
+    return link._service._engine
+
+
+@asynccontextmanager
+async def ringing(office: Any) -> AsyncIterator[Wire]:
+    async with office.phone("alice") as alice, office.phone("bob") as bob:
+        await asyncio.gather(alice.registered(), bob.registered())
+        placing = asyncio.create_task(alice.call("bob"))
+        call = await anext(bob.incoming())
+        engine = engine_of(alice)
+        (placed,) = engine.agent.calls.values()
+        (port,) = placed.media.paths.ports
+        engine.voice.close(port)
+        with socket.socket(type=socket.SOCK_DGRAM) as named:
+            named.bind((port.address.host, port.address.port))
+            named.setblocking(False)
+            yield Wire(bob, call, placing, named)
+
+
+async def test_a_phone_that_rings_sends_nothing_to_the_address_that_an_invite_names(office) -> None:
+    async with ringing(office) as wire:
+        wire.let_report_fall_due(60)
+        assert wire.reports() == 0, "the user has not accepted"
+        await wire.ringing.answer()
+        call = await wire.placing
+        assert wire.reports() == 0, "nor is what fell due before sent afterwards"
+        wire.let_report_fall_due(120)
+        assert wire.reports() == 1
+        await call.hang_up()
+
+
+async def test_a_call_that_was_not_accepted_ends_without_a_report(office) -> None:
+    async with ringing(office) as wire:
+        wire.let_report_fall_due(60, settle=False)
+        wire.ringing.reject(486)
+        with pytest.raises(RemoteError):
+            await wire.placing
+        assert wire.reports() == 0

@@ -186,12 +186,12 @@ class CallMedia:
 
     def _listen(self, port: LocalPort) -> LocalPort:
         self._port = port
-        self.paths.restart_proof(self._port)
-        self.paths.listen_on(self._port)
-        for port in self.paths.ports[:-PORTS]:
-            if self.paths.forget(port):
-                self._ports.close(port)
-        return self._port
+        self.paths.restart_proof(port)
+        self.paths.listen_on(port)
+        for old in self.paths.ports[:-PORTS]:
+            if self.paths.forget(old):
+                self._ports.close(old)
+        return port
 
     def send_from(self, port: LocalPort) -> None:
         """Our media leaves there from the next packet on."""

@@ -136,11 +136,11 @@ class Voice:
         self._speeches[call.id] = _Speech(call, source, sink)
 
     def stop(self, call: Call, now: float) -> None:
-        """Sound ends, and the peer's RTCP is told so."""
-        for octets in call.media.session.bye(now):
-            self._send_rtcp(call, octets)
+        """Sound ends, and the peer's RTCP is told so, if there ever was any."""
         speech = self._speeches.pop(call.id, None)
         if speech is not None:
+            for octets in call.media.session.bye(now):
+                self._send_rtcp(call, octets)
             speech.source.close()
             speech.sink.close()
         if not self._speeches:
@@ -161,11 +161,13 @@ class Voice:
         gc.enable()
 
     def send_control(self, calls: Iterable[Call]) -> None:
-        """Send what RTCP and key agreements have to say."""
+        """Send what RTCP and key agreements have to say. While a call rings its reports are dropped: the address in
+        an INVITE is anybody's, and the user has not accepted."""
         for call in calls:
             for octets in call.media.transmits():
                 self._send(call, octets)
-            for octets in call.media.session.transmits():
+            reports = call.media.session.transmits()
+            for octets in reports if call.sounds else ():
                 self._send_rtcp(call, octets)
 
     def own(self, calls: Iterable[Call]) -> None:
