@@ -6,14 +6,11 @@ Commands are methods, events go to `on_event` as JSON objects (`event_lines`).
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import time
 from collections.abc import Callable
 from typing import Any
 
 from segue.base.errors import LocalError
-from segue.base.keying import SrtpKeys
 from segue.base.trace import NO_TRACE, Trace
 from segue.call import events as say
 from segue.call.call import Call
@@ -22,6 +19,7 @@ from segue.mobility.service import MobilityService
 from segue.net.entropy import SystemEntropy
 from segue.phone.config import PhoneConfig
 from segue.phone.event_lines import describe, describe_message
+from segue.phone.keys_file import KeysFile
 from segue.phone.signalling import Signalling
 from segue.phone.user_agent import UserAgent
 from segue.phone.voice import OpenSink, OpenSource, Sink, Source, Voice
@@ -32,9 +30,6 @@ AT_ONCE = 0.001  # seconds: the soonest a deadline that is still in the past is 
 FAREWELL = 1.0  # seconds that hanging up and unregistering may take when the phone stops
 
 OnEvent = Callable[[dict[str, Any]], None]
-
-
-_EXCHANGES = (say.Up, say.EarlyMedia, say.MoveEnded, say.PeerMoved, say.HoldChanged)  # may have brought keys
 
 
 class Engine:
@@ -80,7 +75,7 @@ class Engine:
         self._timer: asyncio.TimerHandle | None = None
         self._expired_at = 0.0
         self._settling = False
-        self._keys_written: SrtpKeys | None = None
+        self._keys_file = KeysFile(config.lab.keys_file) if config.lab.keys_file else None
         self._stopping = False
         self._answered = asyncio.Event()  # when the phone stops: nothing is waited for any more
 
@@ -169,6 +164,7 @@ class Engine:
             for wish in wishes:
                 self.signalling.carry_out(wish)
             self.voice.own(agent.calls.values())
+            self._note_keys()
             for event in events:
                 self._take(event)
             if not (wishes or octets or events):
@@ -199,8 +195,6 @@ class Engine:
             call = self.agent.calls.get(event.call_id)
             if call is not None:
                 self._start_sound(call)
-        if isinstance(event, _EXCHANGES) and (call := self.agent.calls.get(event.call_id)) is not None:
-            self._write_keys(call)
         ended = self.agent.calls.get(event.call_id) if isinstance(event, say.Ended) else None
         if ended is not None:
             self.voice.stop(ended, now)  # first: who hears of the end may read the recording
@@ -208,6 +202,8 @@ class Engine:
         if ended is not None:
             self._tell_statistics(ended)
             self.agent.forget(ended.id)
+            if self._keys_file is not None:
+                self._keys_file.forget(ended.id)
 
     def _described(self, event: say.CallEvent) -> dict[str, Any]:
         line = describe(event, time.time())
@@ -290,19 +286,8 @@ class Engine:
 
         return open_sink(self.config.sound.audio_out, rate)
 
-    def _write_keys(self, call: Call) -> None:
-        """For measurements in the lab: a line with the keys of each exchange, so that captures can be decrypted."""
-        path, keys = self.config.lab.keys_file, call.media.session.keys
-        if not path or keys is None or keys == self._keys_written:
-            return
-        first, self._keys_written = self._keys_written is None, keys
-        said = {
-            "suite": keys.suite.value,
-            **{
-                name: {"key": key.key.reveal().hex(), "salt": key.salt.reveal().hex()}
-                for name, key in (("local", keys.local), ("remote", keys.remote))
-            },
-        }
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if first else os.O_APPEND), 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(json.dumps(said) + "\n")
+    def _note_keys(self) -> None:
+        """What any exchange may have changed: the lab's captures are decrypted with it."""
+        if self._keys_file is not None:
+            for call in self.agent.calls.values():
+                self._keys_file.note(call.id, call.media.session.keys)
