@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from segue.base.errors import RemoteError
@@ -221,6 +223,22 @@ def test_the_memory_of_keys_is_bounded() -> None:
     assert len(memory) == 10
     assert memory.belongs_elsewhere(keys[99], "another")
     assert not memory.belongs_elsewhere(keys[0], "another")
+
+
+def test_a_flood_of_calls_fills_little_memory_and_14000_of_them_make_nothing_forgotten() -> None:
+    memory = KeyMemory()
+    first = MasterKey(Secret(bytes(16)), Secret(bytes(14)))
+    memory.remember(first, object())
+    tracemalloc.start()
+    try:
+        for n in range(1, 120_000):
+            memory.remember(MasterKey(Secret(n.to_bytes(16, "big")), Secret(b"")), object())
+            assert n != 14_000 * 7 or memory.belongs_elsewhere(first, object())
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert taken < 16 << 20
+    assert not memory.belongs_elsewhere(first, object())
 
 
 def test_a_key_in_use_is_not_forgotten_for_newer_ones() -> None:
