@@ -1,4 +1,4 @@
-"""The process that carries voice: its heap during a call."""
+"""The process that carries voice: its heap during a call, and the sockets of its reports."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import socket
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from segue import Call, Phone
+from segue import Call, Frame, Phone
+from segue.base.address import Address
 from segue.base.errors import RemoteError
+from segue.call.media_session import MediaSession
 from segue.phone import voice
 from segue.phone.engine import Engine
 from segue.phone.voice_link import InnerLink
@@ -32,12 +35,7 @@ async def test_during_a_call_garbage_is_swept_up_between_ticks_and_at_no_other_t
 ) -> None:
     monkeypatch.setattr(voice, "SWEEP", 10)
     async with office.phone("alice") as alice, office.phone("bob") as bob:
-        await asyncio.gather(alice.registered(), bob.registered())
-        placing = asyncio.create_task(alice.call("bob"))
-        async for ringing in bob.incoming():
-            await ringing.answer()
-            break
-        call: Call = await placing
+        call, _ = await talk(alice, bob)
         assert not gc.isenabled()
         gone = asyncio.Event()
         weakref.finalize(Knot(), gone.set)
@@ -113,3 +111,57 @@ async def test_a_call_that_was_not_accepted_ends_without_a_report(office) -> Non
         with pytest.raises(RemoteError):
             await wire.placing
         assert wire.reports() == 0
+
+
+@pytest.mark.parametrize("mux", [True, False], ids=["one port", "two ports"])
+@pytest.mark.parametrize("leaver", [0, 1])
+async def test_the_goodbye_of_rtcp_comes_by_the_port_that_was_agreed(office, mux: bool, leaver: int) -> None:
+    """SRTCP over real sockets: by the media's port (RFC 5761), or by the one above with a peer that cannot."""
+    configs = [office.phone(name).config for name in ("alice", "bob")]
+    configs[1] = replace(configs[1], media=replace(configs[1].media, rtcp_mux=mux))
+    async with (
+        Phone(config=configs[0], in_process=True) as alice,
+        Phone(config=configs[1], in_process=True) as bob,
+    ):
+        call, answered = await talk(alice, bob)
+        stays, above = ends_of((bob, alice)[leaver])
+        assert stays.agreement is not None
+        assert stays.agreement.rtcp_mux is mux
+        assert not stays.peer_left
+        await (call, answered)[leaver].hang_up()
+        await (answered, call)[leaver].ended()
+        assert stays.peer_left
+        assert bool(above) is not mux
+
+
+def ends_of(phone: Phone) -> tuple[MediaSession, list[bytes]]:
+    """The session of its one call, and what comes to the port above the media's from now on."""
+    engine = engine_of(phone)
+    (live,) = engine.agent.calls.values()
+    ((_, rtcp),) = engine.voice._sockets.values()
+    came: list[bytes] = []
+    take = rtcp._on_datagram
+
+    def note(octets: bytes, source: Address, now: float) -> None:
+        came.append(octets)
+        take(octets, source, now)
+
+    rtcp._on_datagram = note
+    return live.media.session, came
+
+
+async def talk(alice: Phone, bob: Phone) -> tuple[Call, Call]:
+    await asyncio.gather(alice.registered(), bob.registered())
+    placing = asyncio.create_task(alice.call("bob"))
+    answered = await anext(bob.incoming())
+    await answered.answer()
+    assert len([frame async for frame in up_to(answered.listen(), 5)]) == 5
+    return await placing, answered
+
+
+async def up_to(frames: AsyncIterator[Frame], count: int) -> AsyncIterator[Frame]:
+    async for frame in frames:
+        yield frame
+        count -= 1
+        if not count:
+            return
