@@ -9,6 +9,7 @@ import pytest
 from segue.base.address import Address
 from segue.base.secret import Secret
 from segue.call import events as say
+from segue.phone.user_agent import RINGING
 from segue.protocols.sip.flow import Flow
 from segue.protocols.sip.message import Request, response_to
 from segue.protocols.sip.parser import parse_message
@@ -169,5 +170,43 @@ def test_a_flood_of_invites_is_bounded() -> None:
             parse_message(message(Via=via, Call_ID=f"flood {number}".replace(" ", ""))), bob.flows[-1], s.now
         )
     s.drain()
-    assert len(bob.agent.calls) <= 32, "only so many ring at a time"
-    assert len(bob.ports.open_ports) <= 64
+    assert len(bob.agent.calls) == len(bob.ports.open_ports) == RINGING, "only so many ring at a time"
+    statuses = [m.start.split(" ")[1] for m in s.messages if m.sender == bob.name]
+    assert statuses.count("486") == 2000 - RINGING
+
+
+@pytest.mark.parametrize("register", [True, False])
+@pytest.mark.parametrize("method", ["INVITE", "OPTIONS", "BYE", "MESSAGE"])
+def test_a_datagram_of_a_stranger_reaches_only_a_phone_without_a_server(method: str, register: bool) -> None:
+    """SIP scanners make phones ring at night: who is registered is called through his server alone."""
+    names = ("alice", "bob")
+    s = Street(*(phone_config(name, keying="none", register=register) for name in names), transport="UDP")
+    s.meet()
+    bob = s.phones[1]
+    stranger = bob.flows[-1]._replace(remote=Address("203.0.113.66", 5060), serial=0)
+    before = len(s.messages)
+    request = message(method, Via="SIP/2.0/UDP 203.0.113.66:5060;branch=z9hG4bKscan")
+    for octets in (request, request.replace(b"scan", b"mangled").replace(b"CSeq: 1", b"CSeq: x")):
+        bob.agent.receive(parse_message(octets), stranger, s.now)
+    s.drain()
+    answered = [m.octets for m in s.messages[before:] if m.flow.remote == stranger.remote]
+    assert bool(answered) is not register
+    assert len(bob.said(say.IncomingCall)) == (1 if register or method != "INVITE" else 2)
+    if register:
+        assert bob.trace.drops["phone", "request of a stranger"] == 2
+    assert still_talking(s)
+
+
+def test_the_peer_may_speak_from_elsewhere_in_a_call_over_udp() -> None:
+    """Requests in a dialog need not come by the server: it is known by its tags."""
+    configs = [phone_config(name, keying="none", register=True) for name in ("alice", "bob")]
+    s = Street(*configs, transport="UDP")
+    s.meet()
+    a, b = s.phones
+    s.wire.loss = 1.0
+    a.agent.hang_up(a.call.id, s.now)
+    s.drain()
+    bye = next(m.octets for m in reversed(s.messages) if m.start.startswith("BYE"))
+    b.agent.receive(parse_message(bye), b.flows[-1]._replace(remote=Address("203.0.113.66", 5060)), s.now)
+    s.drain()
+    assert b.said(say.Ended)

@@ -276,6 +276,12 @@ class Flows:
             return False
         return attempt.flow.reliable or attempt.heard_at is not None
 
+    def leads_to_server(self, flow: Flow) -> bool:
+        """Whether at its other end is a host that is one of our servers, as DNS said for any network."""
+        servers = [*self._last_good.values(), *(server for known in self._known.values() for server in known)]
+        servers += [attempt.server for attempt in self._attempts.values() if attempt.server is not None]
+        return any(server.address.host == flow.remote.host for server in servers)
+
     def origins(self) -> list[Origin]:
         return list(self._attempts)
 

@@ -47,6 +47,7 @@ from segue.protocols.sip.transaction_layer import TransactionLayer
 
 DIAL_PATIENCE = 10.0  # seconds that a call waits for a way to the server
 CALLS = 16  # at once, with those that ring: each has sockets and keys
+RINGING = 8  # of them, before we answer
 TRANSACTIONS = 2_000  # of peers; what comes beyond gets 503
 REGISTER_FIRST = 2.0  # seconds that a call waits for the registration, whose GRUU and nonce it can use
 
@@ -181,6 +182,9 @@ class UserAgent:
         except RemoteError as error:
             self._refuse(message, flow, error)
             return
+        if isinstance(message, Request) and self._is_stranger(flow) and not self.sessions.knows(message):
+            self._trace.drop("phone", "request of a stranger", source=flow.remote)
+            return
         self.flows.heard(flow, now)
         if _shows_proxy(message):
             self.digest.behind_proxy()
@@ -226,7 +230,15 @@ class UserAgent:
         self.flows.bound(flow, transaction, mapped, now)
         self._settle(now)
 
+    def _is_stranger(self, flow: Flow) -> bool:
+        """Whether what came on this flow is from anybody. Who is registered is called through his server; streams are
+        those that we have opened to it."""
+        return self.registration is not None and not flow.reliable and not self.flows.leads_to_server(flow)
+
     def _refuse(self, message: object, flow: Flow, error: RemoteError) -> None:
+        if self._is_stranger(flow):
+            self._trace.drop("phone", "request of a stranger", source=flow.remote)
+            return
         self._trace.drop("phone", "malformed message", problem=error.problem)
         if isinstance(message, Request) and message.method != "ACK":
             tag = self.layer.entropy.octets(8).hex()
@@ -351,7 +363,8 @@ class UserAgent:
         if event.request.call_id in self.calls:
             self._respond(event, 482, now)  # our own call that came back, or a stranger's with its Call-ID
             return
-        if len(self.calls) >= CALLS:
+        ringing = sum(call.state is CallState.RINGING_IN for call in self.calls.values())
+        if ringing >= RINGING or len(self.calls) >= CALLS:
             self._respond(event, 486, now)
             return
         call = Call.incoming(self.setup, event, self.contact(flow), flow.interface, now)

@@ -53,15 +53,19 @@ class InviteSessions:
         if isinstance(event, StrayResponse):
             return None
         if isinstance(event, AckReceived | RequestReceived):
-            try:
-                return self._of_request(event.request)
-            except RemoteError:
-                return None
+            return self._of_request(event.request)
         user = event.transaction.user
         return user if isinstance(user, InviteSession) else None
 
+    def knows(self, request: Request) -> bool:
+        """Whether this request is in a dialog of a session, or the INVITE of one."""
+        return self._of_request(request) is not None
+
     def _of_request(self, request: Request) -> InviteSession | None:
-        local_tag, remote_tag = request.to.tag or "", request.from_.tag or ""
+        try:
+            local_tag, remote_tag = request.to.tag or "", request.from_.tag or ""
+        except RemoteError:
+            return None
         for session in self._by_call_id.get(request.call_id, ()):
             if local_tag and session.expects(local_tag, remote_tag):
                 return session
