@@ -369,3 +369,29 @@ def test_a_call_that_begins_during_a_move_moves_too(after: float, calls: int) ->
     a.leave("wlan0")
     s.run(3)
     assert well(s) and a.call.media.paths.sending.interface == "eth0"
+
+
+@pytest.mark.parametrize("port", ["at once", "later"])
+def test_a_call_that_moved_while_another_stayed_is_brought_back_when_its_network_goes(port: str) -> None:
+    s = street()
+    a, b = s.phones
+    a.agent.call("bob", s.now)
+    s.run(1)
+    first = a.call.id
+    (second,) = b.agent.calls.keys() - {first}
+    b.agent.answer(second, s.now)
+    s.run(2)
+    s.alter = lambda _, octets: b"" if second.encode() in octets else octets
+    a.join("eth0", "198.51.100.1", 50)
+    s.run(6)
+    assert {m.ok for m in a.said(say.MoveEnded)} == {True, False}
+    s.alter = None
+    if port == "later":
+        a.ports.refused.add("wlan0")
+    a.leave("eth0")
+    s.run(1.2)
+    a.ports.refused.clear()
+    s.run(3)
+    assert [call.media.paths.sending.interface for call in a.agent.calls.values()] == ["wlan0", "wlan0"]
+    s.run(40)
+    assert len(a.agent.calls) == len(b.agent.calls) == 2

@@ -67,7 +67,21 @@ class Moves:
                 self._harden(now)
             elif isinstance(event, Offline):
                 self._decision = None
+                self._unmoved, self._open_again_at = [], None
+        self._rescue(now)
         return bool(events)
+
+    def _rescue(self, now: float) -> None:
+        """A move that failed for one call may have gone well for another. When the network that this one got to is
+        lost, it comes to where the others are."""
+        if self._decision is not None or self._agent.conductor.active is None or self._unmoved:
+            return
+        usable = [_origin(attachment) for attachment in self._agent.attachments()]
+        lost = [call for call in self._left_behind() if _place(call) not in usable and call.move is None]
+        if lost:
+            place = _place(lost[0])
+            self._came_from = f"{place.interface} {place.host}"
+            self._start(lost, now)
 
     def flow_up(self, origin: Origin, flow: Flow, now: float) -> None:
         """A signalling flow is there: peers of calls that have moved are told first (decision 9)."""
@@ -118,16 +132,16 @@ class Moves:
         """A soft move can always stay where it came from; a hard one may have nowhere else to go."""
         decision = self._decision
         if decision is None:
-            return None
+            return self._open_again_at
         nowhere = decision.kind is Kind.HARD and not self._agent.conductor.has_alternative
         return earliest(None if nowhere else self._began_at + LIMIT, self._open_again_at)
 
     def expire(self, now: float) -> None:
-        deadline = self.deadline()
-        if self._decision is None or deadline is None or deadline > now:
-            return
         if self._open_again_at is not None and self._open_again_at <= now:
             self._start(self._unmoved, now)
+            return
+        deadline = self.deadline()
+        if self._decision is None or deadline is None or deadline > now:
             return
         moving = [call for call in self._agent.live_calls() if call.move is not None]
         if self._decision.kind is Kind.SOFT and moving:
@@ -140,6 +154,7 @@ class Moves:
     def _go_back(self) -> None:
         """The move got nowhere: new calls start where they did before."""
         self._decision = None
+        self._unmoved, self._open_again_at = [], None
         active = self._agent.conductor.active
         self.origin = _origin(active) if active else self.origin
 
@@ -218,10 +233,8 @@ class Moves:
         return flows.flow(origin) is not None
 
     def _left_behind(self) -> list[Call]:
-        """Calls that have begun on the network that we leave, while the move was under way."""
-        place = self.origin
-        ports = [(call, call.media.paths.sending) for call in self._agent.live_calls()]
-        return [call for call, port in ports if Origin(port.interface, port.address.host) != place]
+        """Calls that are elsewhere, such as one that has begun on the network that we leave, during the move."""
+        return [call for call in self._agent.live_calls() if _place(call) != self.origin]
 
     def _keep_flows(self, now: float) -> None:
         """A flow over each network that can carry one, and none over those that are gone (RFC 5626)."""
@@ -239,6 +252,12 @@ class Moves:
                 agent.flows.drop(origin)
         for origin in wanted.values():
             agent.flows.want(origin, now)
+
+
+def _place(call: Call) -> Origin:
+    """Where its media leaves."""
+    port = call.media.paths.sending
+    return Origin(port.interface, port.address.host)
 
 
 def _origin(attachment: Attachment) -> Origin:
