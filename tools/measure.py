@@ -23,7 +23,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / "docs" / "measurements"
 PAGE = ROOT / "docs" / "measurements.md"
-ROUNDS = 10  # walks: as many moves from WLAN to 3G, and as many back
+ROUNDS = 15  # walks: 30 moves, 15 from WLAN to 3G and 15 back
 SOAK = 7200  # seconds
 
 WALKS: dict[str, dict[str, Any]] = {
@@ -138,6 +138,7 @@ def _walk_section(kept: dict[str, Any]) -> str:
         f"lost {result['summary']['lost']}; unheard {_number(result['summary']['unheard_ms'])} ms; "
         f"worst p99 of a link's delay error {_p99(result):.2f} ms."
     )
+    lines += _attacks(security["attacks"])
     lines += [
         "",
         "| move | n | address | uplink gap | reach | downlink gap | reach | lost up / down | unheard up / down |",
@@ -146,6 +147,19 @@ def _walk_section(kept: dict[str, Any]) -> str:
     for label, moves in _groups(result["moves"]):
         lines.append(_row(label, moves, result))
     return "\n".join(lines) + "\n\n"
+
+
+def _attacks(attacks: list[dict[str, Any]]) -> list[str]:
+    """What was tried on the walk, and on calls and phones without the defence."""
+    if not attacks:
+        return []
+    heads = ["", "| tried | accepted of tried | without the defence |", "| --- | ---: | ---: |"]
+    rows = [
+        f"| {a['kind'].replace('_', ' ')} | {a['accepted']} of {a['tried']} "
+        f"| {a['control_accepted']} of {a['control_tried']} |"
+        for a in attacks
+    ]
+    return [*heads, *rows]
 
 
 def _groups(moves: list[dict[str, Any]]) -> Iterable[tuple[str, list[dict[str, Any]]]]:
@@ -162,7 +176,10 @@ def _row(label: str, moves: list[dict[str, Any]], result: dict[str, Any]) -> str
         cells.append(_median_and_worst(m[side]["gap_ms"] for m in moves))
         cells.append(_median(reach(m, side, result["signalling"]) for m in moves))
     for what in ("lost", "unheard_ms"):
-        cells.append(" / ".join(_median(m[side][what] for m in moves) for side in ("uplink", "downlink")))
+        sides = [[m[side][what] for m in moves] for side in ("uplink", "downlink")]
+        cells.append(
+            " / ".join(map(_median, sides)) + f" (worst {_number(max(max(each) for each in sides))})"
+        )
     return "| " + " | ".join(cells) + " |"
 
 
