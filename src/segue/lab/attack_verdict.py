@@ -37,7 +37,7 @@ from segue.lab.capture import Captured, read_captures
 from segue.lab.forgeries import ATTACKER, TONE_HZ
 from segue.lab.packets import UDP, Packet
 from segue.lab.wiretap import is_media
-from segue.media.coded_signal import analyse, repeated_ms
+from segue.media.coded_signal import BLOCK, PERIOD, Heard, analyse
 from segue.protocols.sip.message import Response
 from segue.protocols.sip.parser import parse_message
 
@@ -103,7 +103,7 @@ def foreign_ms(recording: Recording, speech: Samples | None = None) -> float:
 def repeated_pieces(recording: Recording, speech: Samples | None = None) -> int:
     """20 ms pieces that were heard again, of the coded signal or of `speech` (at RATE)."""
     if speech is None:
-        return round(repeated_ms(analyse(recording.samples, recording.rate)) / PIECE_MS)
+        return round(_heard_again(analyse(recording.samples, recording.rate)) * BLOCK * 1000 / PIECE_MS)
     samples = resample(recording.samples, recording.rate, RATE)
     return round(spoken.repeated(spoken.places(samples, speech, RATE)) * spoken.HOP * 1000 / PIECE_MS)
 
@@ -170,6 +170,20 @@ def _judge_media(
         accepted += min(count, pieces)
         evidence.append(f"{host} heard {pieces} of {count} pieces")
     return AttackResult(kind, len(tried), accepted, "; ".join(evidence))
+
+
+def _heard_again(heard: list[Heard]) -> int:
+    """Blocks that came again after a later one, two in a row at least: a replayed run has five, while concealment
+    may sound once more like the block before a loss."""
+    count, newest, row = 0, -PERIOD, 0
+    before = -PERIOD
+    for piece in heard:
+        if piece.block == before:
+            continue  # one block in two pieces
+        row = row + 1 if piece.block <= newest else 0
+        count += 2 if row == 2 else row > 2
+        before, newest = piece.block, max(newest, piece.block)
+    return count
 
 
 def _talk(recording: Recording, speech: Samples | None) -> bool:

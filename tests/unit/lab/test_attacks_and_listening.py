@@ -285,6 +285,18 @@ def test_a_repeated_piece_is_a_replay_accepted(tmp_path: Path) -> None:
     assert judge(tmp_path)[0].accepted == 0
 
 
+def test_one_block_that_concealment_repeats_is_no_replay(tmp_path: Path) -> None:
+    octets = bytes([0x80, 8]) + bytes(20)
+    _case(
+        tmp_path, [_line(REPLAYED_MEDIA, 1.0, octets)] * 10, [(1.0, True, TO_PHONE._replace(payload=octets))]
+    )
+    signal = coded_signal(0, 100, 8000)
+    _record(tmp_path / "cn.wav", signal[:16000], signal[15360:15680], signal[17600:])
+    assert judge(tmp_path)[0].accepted == 0
+    _record(tmp_path / "cn.wav", signal[:16000], signal[15040:15680], signal[17600:])
+    assert judge(tmp_path)[0].accepted == 4
+
+
 def test_speech_that_is_heard_again_is_a_replay_accepted(tmp_path: Path) -> None:
     octets = bytes([0x80, 8]) + bytes(20)
     _case(
