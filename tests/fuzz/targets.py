@@ -6,11 +6,12 @@ fits a coverage-guided fuzzer as it is. `python tests/fuzz/run.py NAME` runs one
 
 from __future__ import annotations
 
+import importlib
 import io
 import struct
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -28,6 +29,7 @@ from segue.call.config import MediaConfig
 from segue.call.extensions import parse_extensions
 from segue.call.keying import Keying
 from segue.call.negotiation import Negotiation
+from segue.cli.option_file import table_of
 from segue.cli.phone_options import read_config
 from segue.cli.server import configuration
 from segue.devices.wav_format import header
@@ -408,21 +410,26 @@ def process_frames(data: bytes) -> None:
 
 def phone_file(data: bytes) -> None:
     """The TOML file of `segue call`."""
-    with on_disk(data) as path, documented():
-        read_config({"config_file": path, "state_dir": str(Path(path).parent)})
+    with on_disk(data) as path, documented(), suppress(click.UsageError):
+        words = ["bob", "--config", path, "--state-dir", str(Path(path).parent)]
+        with _command("call").make_context("call", words) as context:
+            read_config({name: value for name, value in context.params.items() if name != "uri"})
 
 
 def server_file(data: bytes) -> None:
     """The TOML file of `segue server`."""
-    with on_disk(data) as path, documented():
-        given = {parameter.name: None for parameter in _server_command().params if parameter.name}
-        configuration(given | {"config_file": path})
+    with (
+        on_disk(data) as path,
+        documented(),
+        suppress(click.UsageError),
+        _command("server").make_context("server", ["--config", path]) as context,
+    ):
+        configuration(context.params, *table_of(context, "policy"))
 
 
-def _server_command() -> click.Group:
-    from segue.cli.server import server as command
-
-    assert isinstance(command, click.Group)
+def _command(name: str) -> click.Command:
+    """`segue NAME`; its file is judged as it is read."""
+    command: click.Command = importlib.import_module(f"segue.cli.{name}").command
     return command
 
 

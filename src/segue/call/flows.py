@@ -164,7 +164,7 @@ class Flows:
             return
         attempt.servers += [server for server in usable if server not in attempt.servers]
         if attempt.flow is None and attempt.trying is None:
-            self._try_next(origin, attempt, now, "DNS knows no server for it")
+            self._try_next(origin, attempt, now, "DNS knows no such server")
 
     def opened(self, origin: Origin, flow: Flow, now: float) -> None:
         attempt = self._attempts.get(origin)

@@ -14,17 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@phone_options
-@click.option(
-    "--answer-after", type=float, default=0.5, show_default=True, metavar="S", help="Seconds that it rings."
-)
-@click.option("--duration", type=float, metavar="S", help="Hang up after so many seconds.")
-@click.option("--hold-at", type=float, metavar="S", help="Hold the other end then, for --hold-for seconds.")
-@click.option(
-    "--hold-for", type=float, default=2.0, show_default=True, metavar="S", help="Length of the hold."
-)
-@click.option("--once", is_flag=True, help="Stop after the first call.")
-@click.option("--events", is_flag=True, help="Print all that happens as JSON lines, with times.")
+@phone_options(answering=True)
 def command(
     config: PhoneConfig,
     answer_after: float,
@@ -38,6 +28,9 @@ def command(
 
     \b
     segue answer --aor sip:bob@example.org --password-file secret --audio-in speech --audio-out heard.wav
+    segue answer --config bob.toml --once --events > events.jsonl
+
+    Exit status: 0 stopped, or the one call is over; 1 the server did not want; 2 something here is to be changed.
     """
     from segue.cli.phone_run import run_phone
 

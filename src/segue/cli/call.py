@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from segue.base.errors import LocalError
 from segue.cli.phone_options import phone_options
 
 if TYPE_CHECKING:
@@ -15,13 +16,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("uri")
-@phone_options
-@click.option("--duration", type=float, metavar="S", help="Hang up after so many seconds.")
-@click.option("--hold-at", type=float, metavar="S", help="Hold the other end then, for --hold-for seconds.")
-@click.option(
-    "--hold-for", type=float, default=2.0, show_default=True, metavar="S", help="Length of the hold."
-)
-@click.option("--events", is_flag=True, help="Print all that happens as JSON lines, with times.")
+@phone_options(answering=False)
 def command(
     uri: str,
     config: PhoneConfig,
@@ -37,8 +32,13 @@ def command(
     \b
     segue call bob --aor sip:alice@example.org --password-file secret
     segue call bob --config alice.toml --audio-in speech --audio-out heard.wav --duration 20
+
+    Exit status: 0 the call was up; 1 the other end or the network did not want; 2 something here is to be changed.
     """
     from segue.cli.phone_run import run_phone
+
+    if not uri.strip():
+        raise LocalError("there is nobody to call", "give a URI like bob@example.org")
 
     sys.exit(
         run_phone(

@@ -9,7 +9,13 @@ from click.shell_completion import get_completion_class
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]), default="bash")
 def command(shell: str) -> None:
-    """Print the completion script. For bash: segue completion >> ~/.bashrc"""
+    """Print what makes your shell complete commands, options, their values and file names.
+
+    \b
+    segue completion bash >> ~/.bashrc
+    segue completion zsh >> ~/.zshrc
+    segue completion fish > ~/.config/fish/completions/segue.fish
+    """
     from segue.cli.main import cli
 
     made = get_completion_class(shell)

@@ -19,11 +19,15 @@ _SIGNS = {"good": "[green]✓[/green]", "limited": "[yellow]–[/yellow]", "bad"
 def command(as_json: bool) -> None:
     """Say what works on this machine, and what to do about the rest. Changes nothing.
 
-    Exit status 0 when calls can be made, 1 when something is in their way.
+    \b
+    segue doctor
+    segue doctor --json
+
+    Exit status: 0 calls can be made; 1 something is in their way.
     """
     from segue.cli.doctor_checks import BAD, examine
 
-    findings = examine()
+    findings = examine(_tell_progress if sys.stderr.isatty() and not as_json else lambda _: None)
     works = all(finding.state != BAD for finding in findings)
     if as_json:
         click.echo(
@@ -32,6 +36,11 @@ def command(as_json: bool) -> None:
     else:
         _print(findings, works)
     sys.exit(0 if works else 1)
+
+
+def _tell_progress(check: str) -> None:
+    """One line that is written over, since name servers and sound cards may take seconds."""
+    click.echo(f"\r\x1b[K{f'looking at: {check}' if check else ''}", nl=False, err=True)
 
 
 def _print(findings: list[Finding], works: bool) -> None:

@@ -292,13 +292,16 @@ CHECKS: tuple[Callable[[], Iterable[Finding]], ...] = (
 )
 
 
-def examine() -> list[Finding]:
-    """All checks; one that cannot even look says so."""
+def examine(looking_at: Callable[[str], object] = lambda _: None) -> list[Finding]:
+    """All checks; one that cannot even look says so. `looking_at` gets the name of each before it begins, and ""
+    at the end."""
     findings: list[Finding] = []
     for check in CHECKS:
+        name = check.__name__.replace("_", " ")
+        looking_at(name)
         try:
             findings += check()
         except (OSError, ImportError, AttributeError) as error:
-            name = check.__name__.replace("_", " ")
             findings.append(Finding(name, LIMITED, f"could not be looked at: {error}"))
+    looking_at("")
     return findings

@@ -23,6 +23,7 @@ _INTO = click.option(
 )
 _FORCE = click.option("--force", is_flag=True, help="Replace files that exist.")
 _LONGEST = 36500
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print the files' names as JSON, for programs.")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -53,8 +54,14 @@ def command() -> None:
 @_days(3650)
 @_INTO
 @_FORCE
-def authority(name: str, days: int, into: str, force: bool) -> None:
-    """Make an authority: DIR/ca.pem, which every phone gets, and DIR/ca.key, which nobody gets."""
+@_JSON
+def authority(name: str, days: int, into: str, force: bool, as_json: bool) -> None:
+    """Make an authority: DIR/ca.pem, which every phone gets, and DIR/ca.key, which nobody gets.
+
+    \b
+    segue keys ca
+    segue keys ca --name "Example authority" --into office
+    """
     from segue.net.certificate_authority import new_authority, validity, write_pair
 
     if not name.strip() or len(name) > 64:
@@ -62,6 +69,9 @@ def authority(name: str, days: int, into: str, force: bool) -> None:
     folder = _folder(into)
     certificate_file, key_file = folder / "ca.pem", folder / "ca.key"
     write_pair(new_authority(name, validity(days)), certificate_file, key_file, replace=force)
+    if as_json:
+        _tell_files(certificate_file, key_file)
+        return
     click.echo(f"{certificate_file}  give it to every phone: --ca {certificate_file}")
     click.echo(
         f"{key_file}  whoever has it can pass for anybody: keep it off the server, with a copy elsewhere"
@@ -76,8 +86,14 @@ def authority(name: str, days: int, into: str, force: bool) -> None:
 @_days(825)
 @_INTO
 @_FORCE
-def server(domain: str, names: tuple[str, ...], days: int, into: str, force: bool) -> None:
-    """Make a certificate for the server of DOMAIN, signed by the authority in DIR."""
+@_JSON
+def server(domain: str, names: tuple[str, ...], days: int, into: str, force: bool, as_json: bool) -> None:
+    """Make a certificate for the server of DOMAIN, signed by the authority in DIR.
+
+    \b
+    segue keys server example.org
+    segue keys server example.org --name sip.example.org --days 365
+    """
     from segue.net.certificate_authority import sign_for_domain, validity, write_pair
 
     hosts = [_host(name) for name in (domain, *names)]
@@ -85,6 +101,9 @@ def server(domain: str, names: tuple[str, ...], days: int, into: str, force: boo
     signed = sign_for_domain(_authority(folder), hosts[0], validity(days), hosts[1:])
     certificate_file, key_file = _files(folder, hosts[0])
     write_pair(signed, certificate_file, key_file, replace=force)
+    if as_json:
+        _tell_files(certificate_file, key_file)
+        return
     name = f" --name {hosts[1]}" if len(hosts) > 1 else ""
     click.echo(f"{certificate_file}\n{key_file}")
     click.echo(f"segue server --domain {hosts[0]}{name} --cert {certificate_file} --key {key_file}")
@@ -95,8 +114,13 @@ def server(domain: str, names: tuple[str, ...], days: int, into: str, force: boo
 @_days(825)
 @_INTO
 @_FORCE
-def client(uri: str, days: int, into: str, force: bool) -> None:
-    """Make a certificate for the user of SIP-URI, signed by the authority in DIR."""
+@_JSON
+def client(uri: str, days: int, into: str, force: bool, as_json: bool) -> None:
+    """Make a certificate for the user of SIP-URI, signed by the authority in DIR.
+
+    \b
+    segue keys client sip:alice@example.org
+    """
     from segue.net.certificate_authority import sign_for_user, validity, write_pair
 
     name = _user(uri)
@@ -104,14 +128,25 @@ def client(uri: str, days: int, into: str, force: bool) -> None:
     signed = sign_for_user(_authority(folder), name, validity(days))
     certificate_file, key_file = _files(folder, name.partition(":")[2])
     write_pair(signed, certificate_file, key_file, replace=force)
-    click.echo(f"{certificate_file}\n{key_file}")
+    if as_json:
+        _tell_files(certificate_file, key_file)
+    else:
+        click.echo(f"{certificate_file}\n{key_file}")
+
+
+def _tell_files(certificate: Path, key: Path) -> None:
+    click.echo(json.dumps({"certificate": str(certificate), "key": str(key)}, indent=1))
 
 
 @command.command("show")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def show(file: Path, as_json: bool) -> None:
-    """Say what is in FILE: a certificate, or a key (of which nothing secret is shown)."""
+    """Say what is in FILE: a certificate, or a key (of which nothing secret is shown).
+
+    \b
+    segue keys show keys/example.org.pem
+    """
     facts = _facts(file)
     if as_json:
         click.echo(json.dumps(facts, indent=1))

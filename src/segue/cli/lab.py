@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from segue.base.errors import LocalError
+from segue.cli.output_path import writable_file, writable_folder
+from segue.emulator.links import PRESETS
+from segue.lab.options import BREAKS, MODES, SCENARIOS, SIGNALLING
+
+if TYPE_CHECKING:
+    from segue.lab.options import RunOptions
 
 
 @click.group()
@@ -22,12 +30,21 @@ def command() -> None:
 
 
 @command.command("list")
-def list_scenarios() -> None:
-    """Say which scenarios, modes and links there are."""
-    from segue.emulator.links import PRESETS
-    from segue.lab.options import MODES, SCENARIOS
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+def list_scenarios(as_json: bool) -> None:
+    """Say which scenarios, modes and links there are.
+
+    \b
+    segue lab list
+    segue lab list --json
+    """
     from segue.lab.topology import TOPOLOGIES
 
+    if as_json:
+        topologies = {name: topology.picture() for name, topology in TOPOLOGIES.items()}
+        facts = {"scenarios": SCENARIOS, "modes": MODES, "links": list(PRESETS), "topologies": topologies}
+        click.echo(json.dumps(facts, indent=1))
+        return
     for name, what in SCENARIOS.items():
         click.echo(f"{name:12} {what}")
     click.echo("\nmodes: " + "; ".join(f"{name} ({what})" for name, what in MODES.items()))
@@ -37,29 +54,66 @@ def list_scenarios() -> None:
 
 
 @command.command("run")
-@click.argument("scenario")
-@click.option("--mode", default="reinvite", show_default=True, help="reinvite (hard) or soft.")
-@click.option("--signalling", default="tls", show_default=True, help="tls, tcp or udp.")
-@click.option("--family", type=int, default=6, show_default=True, help="4 or 6.")
-@click.option("--keying", default="", help="sdes or none. [sdes over TLS, else none]")
-@click.option("--suite", default="", help="SRTP suite. [the phones' first choice]")
-@click.option("--codec", default="PCMA", show_default=True, help="opus, G722, PCMA or PCMU.")
-@click.option("--links", default="clean", show_default=True, help="clean, or street: jitter, loss, fading.")
-@click.option("--link-time", type=float, default=50, show_default=True, metavar="MS", help="Old link to new.")
+@click.argument("scenario", metavar="SCENARIO", type=click.Choice(list(SCENARIOS)))
 @click.option(
-    "--overlap", type=float, default=2000, show_default=True, metavar="MS", help="Of soft handovers."
+    "--mode",
+    type=click.Choice(list(MODES)),
+    default="reinvite",
+    show_default=True,
+    help="reinvite: hard handovers; soft: make before break.",
+)
+@click.option("--signalling", type=click.Choice(SIGNALLING), default="tls", show_default=True)
+@click.option("--family", type=click.Choice(["4", "6"]), default="6", show_default=True)
+@click.option("--keying", default="", metavar="NAME", help="sdes or none. [sdes over TLS, else none]")
+@click.option("--suite", default="", metavar="NAME", help="SRTP suite. [the phones' first choice]")
+@click.option("--codec", default="PCMA", show_default=True, metavar="NAME", help="opus, G722, PCMA or PCMU.")
+@click.option(
+    "--links",
+    type=click.Choice(list(PRESETS)),
+    default="clean",
+    show_default=True,
+    help="street: with jitter, loss and fading.",
 )
 @click.option(
-    "--break", "break_", default="carrier", show_default=True, help="carrier, address or interface."
+    "--link-time",
+    type=click.FloatRange(min=0),
+    default=50,
+    show_default=True,
+    metavar="MS",
+    help="Old link to new.",
+)
+@click.option(
+    "--overlap",
+    type=click.FloatRange(min=0),
+    default=2000,
+    show_default=True,
+    metavar="MS",
+    help="Of soft handovers.",
+)
+@click.option(
+    "--break",
+    "break_",
+    type=click.Choice(BREAKS),
+    default="carrier",
+    show_default=True,
+    help="How the old network goes.",
 )
 @click.option("--rounds", type=int, default=1, show_default=True, help="Walks there and back, or moves.")
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True, help="The same one gives the same links.")
 @click.option("--speed", type=float, default=0, metavar="M/S", help="Of the walk. [2, repeated walks 4]")
-@click.option("--caller", default="mn", show_default=True, help="mn or cn.")
-@click.option("--mn", default="segue", show_default=True, help="The phone that moves.")
-@click.option("--cn", default="segue", show_default=True, help="The phone that stays.")
-@click.option("--talk", default="coded", show_default=True, help="coded, speech, or a WAV file.")
-@click.option("--dad", default="optimistic", show_default=True, help="Duplicate address detection.")
+@click.option("--caller", type=click.Choice(["mn", "cn"]), default="mn", show_default=True)
+@click.option("--mn", default="segue", show_default=True, metavar="PHONE", help="The phone that moves.")
+@click.option("--cn", default="segue", show_default=True, metavar="PHONE", help="The phone that stays.")
+@click.option(
+    "--talk", default="coded", show_default=True, metavar="FILE|coded|speech", help="What both talk."
+)
+@click.option(
+    "--dad",
+    type=click.Choice(["optimistic", "full", "none"]),
+    default="optimistic",
+    show_default=True,
+    help="Duplicate address detection.",
+)
 @click.option("--challenge", is_flag=True, help="The server lets no nonce serve twice.")
 @click.option("--initial-sequence", type=click.IntRange(0, 65535), help="First RTP sequence number.")
 @click.option(
@@ -70,17 +124,43 @@ def list_scenarios() -> None:
     metavar="N",
     help="Packets to forge and replay in each walk.",
 )
-@click.option("--json", "json_file", metavar="FILE", help="Write the result there; - is standard output.")
-@click.option("--report", "report_dir", metavar="DIR", help="Keep everything there, with report.html.")
-@click.option("--pcap", "pcap_dir", metavar="DIR", help="Keep the captures there.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(),
+    metavar="FILE",
+    help="Write the result there; - is standard output.",
+)
+@click.option(
+    "--report",
+    "report_dir",
+    type=click.Path(),
+    metavar="DIR",
+    help="Keep everything there, with report.html.",
+)
+@click.option("--pcap", "pcap_dir", type=click.Path(), metavar="DIR", help="Keep the captures there.")
 def run(json_file: str | None, report_dir: str | None, pcap_dir: str | None, **given: Any) -> None:
-    """Run SCENARIO (see `segue lab list`) and print its figures. Needs root, or user namespaces."""
+    """Run SCENARIO (see `segue lab list`) and print its figures. Needs root, or user namespaces.
+
+    \b
+    segue lab run walk --report out
+    segue lab run walk --mode soft --links street --json -
+    segue lab run two-subnets --signalling udp --family 4 --rounds 10
+
+    Exit status: 0 done; 2 it could not be run, and one line says why.
+    """
     from segue.lab.namespaces import enter_user_namespace
     from segue.lab.options import RunOptions
     from segue.lab.run import run_scenario
 
+    options = RunOptions(**{**given, "family": int(given["family"])})
+    _check_phone(options)
+    if json_file not in (None, "-"):
+        writable_file(json_file, "--json")
+    for folder, option in ((report_dir, "--report"), (pcap_dir, "--pcap")):
+        if folder is not None:
+            writable_folder(folder, option)
     enter_user_namespace()
-    options = RunOptions(**given)
     quiet = json_file == "-"
     result = run_scenario(options, report_dir, pcap_dir, quiet=quiet)
     if json_file == "-":
@@ -89,10 +169,30 @@ def run(json_file: str | None, report_dir: str | None, pcap_dir: str | None, **g
         Path(json_file).write_text(json.dumps(result, indent=1) + "\n")
 
 
+def _check_phone(options: RunOptions) -> None:
+    """What only the phones read, before a network is built for them. Raises LocalError."""
+    from segue.call.config import MediaConfig
+    from segue.call.keying import Keying
+    from segue.cli.phone_options import suite_of
+    from segue.devices.open import check_sound
+    from segue.net.entropy import SystemEntropy
+
+    Keying(MediaConfig(codecs=(options.codec,), keying=options.agreed_keying), SystemEntropy())
+    if options.suite:
+        suite_of(options.suite)
+    check_sound(options.talk, "null")
+
+
 @command.command("report")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False))
 def report(folder: str) -> None:
-    """Make report.html (and result.json) of FOLDER again, from what a run left there."""
+    """Make report.html (and result.json) of FOLDER again, from what a run left there.
+
+    \b
+    segue lab report out
+    """
     from segue.lab.run import write_results
 
+    if not (Path(folder) / "options.json").exists():
+        raise LocalError(f"{folder} holds no run", "give a folder that segue lab run --report has filled")
     click.echo(f"{write_results(Path(folder))}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
-from typing import Any
+from typing import NoReturn
 
 import click
 
 from segue import __version__
+from segue.base.errors import SegueError
 
 _COMMANDS = {
     "demo": "a call that walks from the office over 3G to a café, measured",
@@ -21,6 +23,7 @@ _COMMANDS = {
     "doctor": "what works on this machine, and what to do about the rest",
     "completion": "completion for your shell",
 }
+_STOPPED = 130  # as shells say of a program that SIGINT ended
 
 
 class _Lazy(click.Group):
@@ -62,15 +65,31 @@ def cli() -> None:
     segue demo                                the whole thing on this machine, in two minutes
     segue doctor                              is everything here that it needs?
     segue call bob@example.org --aor sip:alice@example.org --password-file secret
+
+    \b
+    Exit status: 0 done; 1 the other end or the network did not want, or a run did not succeed;
+    2 something here is to be changed, and one line says what; 130 stopped with Ctrl-C.
     """
 
 
-def main(arguments: list[str] | None = None) -> Any:
-    """The entry point. Exit status: 0 done, 1 the call or run did not succeed, 2 something is to be put right."""
-    from segue.base.errors import SegueError
-
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """The entry point; what is wrong is said in one line. Exit status as in the help above."""
     try:
-        return cli.main(args=arguments, standalone_mode=True)
+        status = cli.main(args=arguments, prog_name="segue", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(2)
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx is not None else "segue"
+        text = " ".join(error.format_message().split()).rstrip(".")
+        click.echo(f"segue: {text}: see {where} --help", err=True)
+        sys.exit(2)
+    except click.Abort:
+        sys.exit(_STOPPED)
     except SegueError as error:
         click.echo(f"segue: {error}", err=True)
         sys.exit(2)
+    except BrokenPipeError:  # who read what we print has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(status if isinstance(status, int) else 0)

@@ -13,99 +13,139 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segue.base.errors import LocalError
-from segue.cli.option_file import read_option_file
+from segue.cli.option_file import config_option
 
 if TYPE_CHECKING:
+    from segue.base.keying import Suite
     from segue.phone.config import PhoneConfig
 
-_OPTIONS: list[tuple[tuple[str, ...], dict[str, Any]]] = [
+Options = list[tuple[str, dict[str, Any]]]
+_FILE = {"metavar": "FILE", "type": click.Path()}
+_FOLDER = {"metavar": "DIR", "type": click.Path()}
+_TIME = {"metavar": "S", "type": click.FloatRange(min=0)}
+
+_PHONE: Options = [
+    ("--aor", {"metavar": "URI", "help": "Your address, sip:you@your.domain."}),
+    ("--registrar", {"metavar": "HOST|URI", "help": "Your server. [that of your domain]"}),
+    ("--user", {"metavar": "NAME", "help": "User name for the password, when not that of the address."}),
+    ("--password-file", _FILE | {"help": "File (mode 600) with the password."}),
+    ("--transport", {"type": click.Choice(["tls", "tcp", "udp"]), "help": "Signalling. [tls]"}),
+    ("--family", {"type": click.Choice(["4", "6"]), "help": "Only IPv4 or only IPv6. [both]"}),
+    ("--ca", _FILE | {"help": "Certificates to trust. [the system's]"}),
+    ("--cert", _FILE | {"help": "Your certificate, for servers that ask for one."}),
+    ("--key", _FILE | {"help": "Its key."}),
+    ("--keying", {"metavar": "NAME", "help": "Key agreement: sdes, or none for calls in the clear. [sdes]"}),
     (
-        ("--config", "config_file"),
-        {"metavar": "FILE", "help": "TOML file with these options (names as here)."},
+        "--suite",
+        {
+            "multiple": True,
+            "metavar": "NAME",
+            "help": "SRTP suite, most wanted first; repeatable. AEAD_AES_256_GCM, AEAD_AES_128_GCM, "
+            "AES_256_CM_HMAC_SHA1_80, AES_CM_128_HMAC_SHA1_80, or either _32. [all]",
+        },
     ),
-    (("--aor",), {"metavar": "URI", "help": "Your address, sip:you@your.domain."}),
-    (("--registrar",), {"metavar": "HOST|URI", "help": "Your server; 'none' to call without one."}),
-    (("--user",), {"metavar": "NAME", "help": "User name for the password, when not that of the address."}),
-    (("--password-file",), {"metavar": "FILE", "help": "File (mode 600) with the password."}),
-    (("--transport",), {"type": click.Choice(["tls", "tcp", "udp"]), "help": "Signalling. [tls]"}),
-    (("--family",), {"type": click.Choice(["4", "6"]), "help": "Only IPv4 or only IPv6. [both]"}),
-    (("--ca",), {"metavar": "FILE", "help": "Certificates to trust. [the system's]"}),
-    (("--cert",), {"metavar": "FILE", "help": "Your certificate, for servers that ask for one."}),
-    (("--key",), {"metavar": "FILE", "help": "Its key."}),
+    ("--codec", {"multiple": True, "metavar": "NAME", "help": "opus, G722, PCMA, PCMU; repeatable. [all]"}),
     (
-        ("--keying",),
-        {"metavar": "NAME", "help": "Key agreement: sdes, or none for calls in the clear. [sdes]"},
-    ),
-    (
-        ("--suite",),
-        {"multiple": True, "metavar": "NAME", "help": "SRTP suite, most wanted first; repeatable."},
-    ),
-    (("--codec",), {"multiple": True, "metavar": "NAME", "help": "opus, G722, PCMA, PCMU; repeatable."}),
-    (
-        ("--audio-in",),
-        {"metavar": "FILE|speech|tone|silence|device", "help": "What the other hears. [device]"},
-    ),
-    (("--audio-out",), {"metavar": "FILE|null|device", "help": "Where the other is heard. [device]"}),
-    (("--local-port",), {"type": click.IntRange(0, 65535), "help": "First local port. [any]"}),
-    (("--interface",), {"multiple": True, "metavar": "NAME", "help": "Use only these networks; repeatable."}),
-    (("--resolver-dir",), {"metavar": "DIR", "help": "Folder with one INTERFACE.conf per network."}),
-    (("--radio",), {"metavar": "SOCKET", "help": "Where the radio's signal is reported. [nowhere]"}),
-    (
-        ("--state-dir",),
-        {"metavar": "DIR", "help": "Where the device's identity is kept. [~/.local/state/segue]"},
+        "--audio-in",
+        {
+            "metavar": "FILE|speech|tone|silence|device",
+            "type": click.Path(),
+            "help": "What the other hears. [device]",
+        },
     ),
     (
-        ("--initial-sequence",),
+        "--audio-out",
+        {
+            "metavar": "FILE|null|device",
+            "type": click.Path(),
+            "help": "Where the other is heard. [device]",
+        },
+    ),
+    ("--local-port", {"type": click.IntRange(0, 65535), "help": "First local port for media. [any]"}),
+    (
+        "--mode",
+        {
+            "type": click.Choice(["soft", "reinvite"]),
+            "help": "soft: to a better network before the old one is lost, where two are up; reinvite: only when "
+            "it is lost. [soft]",
+        },
+    ),
+    ("--interface", {"multiple": True, "metavar": "NAME", "help": "Use only these networks; repeatable."}),
+    (
+        "--resolver-dir",
+        {
+            "metavar": "DIR",
+            "type": click.Path(exists=True, file_okay=False),
+            "help": "Folder with one INTERFACE.conf per network.",
+        },
+    ),
+    (
+        "--radio",
+        {
+            "metavar": "SOCKET",
+            "type": click.Path(),
+            "help": "Where the radio's signal is reported. [nowhere]",
+        },
+    ),
+    (
+        "--state-dir",
+        _FOLDER | {"help": "Where the device's identity is kept. [~/.local/state/segue]"},
+    ),
+    (
+        "--initial-sequence",
         {"type": click.IntRange(0, 65535), "help": "First RTP sequence number (lab only)."},
     ),
-    (("--srtp-keys-to",), {"metavar": "FILE", "help": "Write the call's SRTP keys (lab only)."}),
+    ("--srtp-keys-to", _FILE | {"help": "Write the call's SRTP keys (lab only)."}),
 ]
-_NAMES = {flags[-1].lstrip("-").replace("-", "_"): settings for flags, settings in _OPTIONS}
+_ANSWERING: Options = [
+    ("--answer-after", _TIME | {"default": 0.5, "show_default": True, "help": "Seconds that it rings."}),
+    ("--once", {"is_flag": True, "help": "Stop after the first call."}),
+]
+_SCRIPT: Options = [
+    ("--duration", _TIME | {"help": "Hang up after so many seconds."}),
+    ("--hold-at", _TIME | {"help": "Hold the other end then, for --hold-for seconds."}),
+    ("--hold-for", _TIME | {"default": 2.0, "show_default": True, "help": "Length of the hold."}),
+    ("--events", {"is_flag": True, "help": "Print all that happens as JSON lines, with times."}),
+]
 
 
-def _kind(settings: dict[str, Any]) -> type:
-    """What an option is in a file."""
-    if settings.get("multiple"):
-        return list
-    return int if isinstance(settings.get("type"), click.IntRange) else str
+def phone_options(*, answering: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Adds the options; the command receives a `PhoneConfig` as `config`, and those of its script by name. One
+    file serves both commands: each passes over what only the other knows."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def read_options(**given: Any) -> Any:
+            phone = {name: given.pop(name) for name in map(_name, _PHONE)}
+            return command(config=read_config(phone), **given)
+
+        wrapped: Callable[..., Any] = read_options
+        for flag, settings in reversed(_PHONE + (_ANSWERING if answering else []) + _SCRIPT):
+            wrapped = click.option(flag, **settings)(wrapped)
+        others = {} if answering else {"answer_after": float, "once": bool}
+        return config_option(others=others, remedy="the names are those of segue answer --help")(wrapped)
+
+    return decorate
 
 
-_KINDS = {name: _kind(settings) for name, settings in _NAMES.items() if name != "config_file"}
-
-
-def phone_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options; the command receives a `PhoneConfig` as `config`."""
-
-    @functools.wraps(command)
-    def read_options(**given: Any) -> Any:
-        own = {name: given.pop(name) for name in list(given) if name in _NAMES}
-        return command(config=read_config(own), **given)
-
-    wrapped: Callable[..., Any] = read_options
-    for flags, settings in reversed(_OPTIONS):
-        wrapped = click.option(*flags, **settings)(wrapped)
-    return wrapped
+def _name(option: tuple[str, dict[str, Any]]) -> str:
+    return option[0].lstrip("-").replace("-", "_")
 
 
 def read_config(given: dict[str, Any]) -> PhoneConfig:
-    """Flags over file over defaults. Raises LocalError for what cannot be."""
-    from segue.base.keying import Suite
+    """What was given, over defaults. Raises LocalError for what cannot be."""
     from segue.base.secret import Secret
     from segue.call.config import MediaConfig
+    from segue.mobility.policy import Preferences
     from segue.phone.config import Account, LabOptions, Networks, PhoneConfig, Sound
 
-    path = given.pop("config_file", None)
-    options = (read_option_file(path, _KINDS, "the names are those of segue call --help") if path else {}) | {
-        k: v for k, v in given.items() if v not in (None, ())
-    }
+    options = {name: value for name, value in given.items() if value not in (None, ())}
     _refuse_outside_lab(options)
     if "aor" not in options:
         raise LocalError("who are you?", "give --aor sip:you@your.domain, or a --config file")
-    registrar = options.get("registrar", "")
     account = Account(
         aor=options["aor"],
-        registrar="" if registrar == "none" else registrar,
-        register=registrar != "none",
+        registrar=options.get("registrar", ""),
         transport=options.get("transport", "tls"),
         user=options.get("user", ""),
         password=Secret(_read_secret(options["password_file"]) if "password_file" in options else ""),
@@ -114,34 +154,36 @@ def read_config(given: dict[str, Any]) -> PhoneConfig:
         certificate=options.get("cert", ""),
         key=options.get("key", ""),
     )
-    family = str(options.get("family", ""))
-    if family not in ("", "4", "6"):
-        raise LocalError(f"there is no family {family!r}", "choose 4 or 6")
     media: dict[str, Any] = {"keying": options.get("keying", "sdes")}
     if "codec" in options:
         media["codecs"] = tuple(options["codec"])
     if "suite" in options:
-        media["suites"] = tuple(_suite(name, Suite) for name in options["suite"])
+        media["suites"] = tuple(map(suite_of, options["suite"]))
     return PhoneConfig(
         account=account,
         media=MediaConfig(**media),
         sound=Sound(options.get("audio_in", "device"), options.get("audio_out", "device")),
         networks=Networks(
             interfaces=tuple(options.get("interface", ())),
-            family=int(family) if family else None,
+            family=int(options["family"]) if "family" in options else None,
             resolver_dir=options.get("resolver_dir", ""),
             radio=options.get("radio", ""),
+            preferences=Preferences(soft=options.get("mode", "soft") == "soft"),
         ),
         local_port=options.get("local_port", 0),
         lab=LabOptions(options.get("initial_sequence"), options.get("srtp_keys_to", "")),
     )
 
 
-def _suite(name: str, suites: Any) -> Any:
+def suite_of(name: str) -> Suite:
+    """Raises LocalError for a name that none has."""
+    from segue.base.keying import Suite
+
     try:
-        return suites[name]
+        return Suite[name]
     except KeyError:
-        raise LocalError(f"no suite {name!r}", f"choose among {', '.join(s.value for s in suites)}") from None
+        names = ", ".join(suite.value for suite in Suite)
+        raise LocalError(f"no suite {name!r}", f"choose among {names}") from None
 
 
 def _read_secret(path: str) -> str:

@@ -21,6 +21,8 @@ from segue.phone.reasons import why_ended, why_not_registered
 if TYPE_CHECKING:
     from segue.phone.config import PhoneConfig
 
+QUIET = 1.0  # seconds of silence that nobody wonders about
+
 Line = dict[str, Any]
 _SHOWN = {
     "registered": "registered as {aor} over {interface}",
@@ -62,6 +64,7 @@ class UnattendedPhone:
         self._events = events
         self._say = say or (lambda text: print(text, file=sys.stderr, flush=True))
         self._was_up = False
+        self._reached = False  # the server answers
         self._up: set[str] = set()
         self._problem: SegueError | None = None  # why there was no call
         self._unregistered: SegueError | None = None  # why there is no registration
@@ -79,6 +82,8 @@ class UnattendedPhone:
         self._engine.start()
         if self._target:
             self._engine.call(self._target)
+        if not self._events:
+            loop.call_later(QUIET, self._say_waiting)
         await self._done.wait()
         await self._engine.stop()
         if self._events:
@@ -112,6 +117,11 @@ class UnattendedPhone:
         elif shown is not None:
             self._say(shown.format(**line))
 
+    def _say_waiting(self) -> None:
+        account = self._config.account
+        if not self._reached and not self._done.is_set():
+            self._say(f"connecting to {account.registrar or account.domain}")
+
     # The script
 
     def _on_incoming_call(self, line: Line) -> None:
@@ -129,10 +139,15 @@ class UnattendedPhone:
             self._later(self._hold_at + self._resume_after, self._engine.resume, call_id)
 
     def _on_registered(self, _line: Line) -> None:
+        self._reached = True
         self._unregistered = None
+
+    def _on_dialling(self, _line: Line) -> None:
+        self._reached = True
 
     def _on_registration_failed(self, line: Line) -> None:
         """A phone that goes on trying says so; what only the user can put right ends it, but no call."""
+        self._reached = True  # who has heard of a problem knows what is waited for
         problem = self._unregistered = why_not_registered(line)
         if (line.get("local") or line["retry_in"] is None) and not self._engine.agent.live_calls():
             self._problem = problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,24 +13,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from segue.base.errors import LocalError
-from segue.cli.option_file import fitting, read_option_file
+from segue.cli.option_file import config_option, fitting, table_of
 
 if TYPE_CHECKING:
     from segue.server.config import ServerConfig
     from segue.server.store import Store
 
 DATABASE = "~/.local/state/segue/server.db"
-_KINDS = dict.fromkeys(("domain", "name", "cert", "key", "db", "users"), str) | {
-    "listen": list,
-    "allow_strangers": bool,
-    "allow_clear_leg": bool,
-    "policy": dict,
-}
 LISTEN = ("tls:0.0.0.0:5061", "tls:[::]:5061")
+_DOMAIN = click.option("--domain", metavar="NAME", help="As for the server.")
+_DB = click.option("--db", metavar="FILE", type=click.Path(), help="As for the server.")
 
 
 @click.group(invoke_without_command=True)
-@click.option("--config", "config_file", metavar="FILE", help="TOML file with these options (names as here).")
+@config_option(tables=["policy"], remedy="see docs/server.md")
 @click.option("--domain", metavar="NAME", help="The domain of your users' addresses, example.org.")
 @click.option("--name", metavar="HOST", help="Host name of this server. [the domain]")
 @click.option(
@@ -38,11 +35,16 @@ LISTEN = ("tls:0.0.0.0:5061", "tls:[::]:5061")
     metavar="TRANSPORT:ADDRESS[:PORT]",
     help="tls:[::]:5061, udp:192.0.2.1:5060 …; repeatable. [TLS only, port 5061]",
 )
-@click.option("--cert", metavar="FILE", help="Certificate chain for the domain (PEM).")
-@click.option("--key", metavar="FILE", help="Its key (mode 600).")
-@click.option("--db", metavar="FILE", help=f"Database of users and registrations. [{DATABASE}]")
+@click.option("--cert", metavar="FILE", type=click.Path(), help="Certificate chain for the domain (PEM).")
+@click.option("--key", metavar="FILE", type=click.Path(), help="Its key (mode 600).")
 @click.option(
-    "--users", metavar="FILE", help="File (mode 600) with lines name:password, taken in at the start."
+    "--db", metavar="FILE", type=click.Path(), help=f"Database of users and registrations. [{DATABASE}]"
+)
+@click.option(
+    "--users",
+    metavar="FILE",
+    type=click.Path(),
+    help="File (mode 600) with lines name:password, taken in at the start.",
 )
 @click.option("--allow-strangers/--no-strangers", default=None, help="Let people without account call. [no]")
 @click.option(
@@ -52,7 +54,15 @@ LISTEN = ("tls:0.0.0.0:5061", "tls:[::]:5061")
 )
 @click.pass_context
 def server(context: click.Context, /, **given: Any) -> None:
-    """Run a SIP registrar and proxy for one domain."""
+    """Run a SIP registrar and proxy for one domain, until stopped.
+
+    \b
+    segue server user add alice --domain example.org
+    segue server --domain example.org --cert keys/example.org.pem --key keys/example.org.key
+    segue server --config server.toml --listen udp:192.0.2.1:5060
+
+    Exit status: 0 stopped; 2 something here is to be changed, and one line says what.
+    """
     context.obj = given
     if context.invoked_subcommand is not None:
         return
@@ -60,24 +70,36 @@ def server(context: click.Context, /, **given: Any) -> None:
 
     from segue.server.server import run_server
 
-    config = configuration(given)
-    _import_users(config, _options(given).get("users"))
-    asyncio.run(run_server(config, on_ready=_say))
+    config = configuration(given, *table_of(context, "policy"))
+    _import_users(config, given.get("users"))
+    asyncio.run(run_server(config, on_ready=_say, on_problem=_complain))
 
 
 @server.group()
 def user() -> None:
-    """Add, remove and list users."""
+    """Add, remove and list users.
+
+    \b
+    segue server user add alice --domain example.org
+    segue server user list --domain example.org --json
+    """
 
 
 @user.command("add")
 @click.argument("name")
-@click.option("--domain", metavar="NAME", help="As for the server.")
-@click.option("--db", metavar="FILE", help="As for the server.")
-@click.option("--password-file", metavar="FILE", help="File (mode 600) with the password. [ask]")
+@_DOMAIN
+@_DB
+@click.option(
+    "--password-file", metavar="FILE", type=click.Path(), help="File (mode 600) with the password. [ask]"
+)
 @click.pass_context
 def add(context: click.Context, /, name: str, password_file: str | None, **given: Any) -> None:
-    """Add a user, or give one a new password. A running server knows it two seconds later."""
+    """Add a user, or give one a new password. A running server knows it two seconds later.
+
+    \b
+    segue server user add alice --domain example.org
+    segue server user add bob --domain example.org --password-file bob.txt
+    """
     with _store(context, given) as (store, domain):
         _check_name(name)
         if password_file is None:
@@ -92,24 +114,37 @@ def add(context: click.Context, /, name: str, password_file: str | None, **given
 
 @user.command("remove")
 @click.argument("name")
-@click.option("--domain", metavar="NAME", help="As for the server.")
-@click.option("--db", metavar="FILE", help="As for the server.")
+@_DOMAIN
+@_DB
 @click.pass_context
 def remove(context: click.Context, /, name: str, **given: Any) -> None:
-    """Remove a user."""
+    """Remove a user, and what is registered. A running server knows it two seconds later.
+
+    \b
+    segue server user remove alice --domain example.org
+    """
     with _store(context, given) as (store, domain):
         if not store.remove_user(domain, name):
             raise LocalError(f"there is no user {name!r}", "segue server user list")
 
 
 @user.command("list")
-@click.option("--domain", metavar="NAME", help="As for the server.")
-@click.option("--db", metavar="FILE", help="As for the server.")
+@_DOMAIN
+@_DB
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @click.pass_context
-def list_users(context: click.Context, /, **given: Any) -> None:
-    """Names, one a line."""
+def list_users(context: click.Context, /, as_json: bool, **given: Any) -> None:
+    """Names, one a line.
+
+    \b
+    segue server user list --domain example.org
+    """
     with _store(context, given) as (store, domain):
-        for name in sorted(store.users(domain)):
+        names = sorted(store.users(domain))
+    if as_json:
+        click.echo(json.dumps({"domain": domain, "users": names}, indent=1))
+    else:
+        for name in names:
             click.echo(name)
 
 
@@ -118,43 +153,42 @@ def _say(lines: list[str]) -> None:
         click.echo(line)
 
 
-def configuration(given: dict[str, Any]) -> ServerConfig:
-    """Flags over file over defaults. Raises LocalError."""
+def _complain(problem: LocalError) -> None:
+    click.echo(f"segue: {problem}", err=True)
+
+
+def configuration(given: dict[str, Any], file: str, policy: dict[str, Any]) -> ServerConfig:
+    """From options, and [policy] of `file`. Raises LocalError."""
     from segue.server.config import Listen, Policy, ServerConfig
 
-    options = _options(given)
-    if not options.get("domain"):
-        raise LocalError("which domain?", "give --domain example.org")
-    policy = dict(options.get("policy") or {})
     known = {field.name for field in fields(Policy)}
+    policy = {name.replace("-", "_"): value for name, value in policy.items()}
     for name in policy.keys() - known:
         raise LocalError(f"policy has no {name!r}", f"it has {', '.join(sorted(known))}")
     for name, default in ((field.name, field.default) for field in fields(Policy) if field.name in policy):
         kind = list if isinstance(default, tuple) else type(default)
-        policy[name] = fitting(options.get("config_file", "policy"), name, kind, policy[name])
+        policy[name] = fitting(file, name, kind, policy[name])
     if "digest" in policy:
         policy["digest"] = tuple(policy["digest"])
-    if options.get("allow_strangers") is not None:
-        policy["strangers"] = options["allow_strangers"]
-    if options.get("allow_clear_leg") is not None:
-        policy["allow_clear_leg"] = options["allow_clear_leg"]
+    if given.get("allow_strangers") is not None:
+        policy["strangers"] = given["allow_strangers"]
+    if given.get("allow_clear_leg") is not None:
+        policy["allow_clear_leg"] = given["allow_clear_leg"]
     return ServerConfig(
-        domain=str(options["domain"]).lower(),
-        listens=tuple(Listen.parse(text) for text in options.get("listen") or LISTEN),
-        database=_database(options),
-        name=str(options.get("name") or ""),
-        certificate=str(options.get("cert") or ""),
-        key=str(options.get("key") or ""),
+        domain=_domain(given),
+        listens=tuple(Listen.parse(text) for text in given.get("listen") or LISTEN),
+        database=_database(given),
+        name=given.get("name") or "",
+        certificate=given.get("cert") or "",
+        key=given.get("key") or "",
         policy=Policy(**policy),
     )
 
 
-def _options(given: dict[str, Any]) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    path = given.get("config_file")
-    if path:
-        options = read_option_file(path, _KINDS, "see docs/server.md")
-    return options | {name: value for name, value in given.items() if value is not None and value != ()}
+def _domain(options: dict[str, Any]) -> str:
+    if not options.get("domain"):
+        raise LocalError("which domain?", "give --domain example.org")
+    return str(options["domain"]).lower()
 
 
 def _database(options: dict[str, Any]) -> str:
@@ -163,29 +197,17 @@ def _database(options: dict[str, Any]) -> str:
 
 @contextmanager
 def _store(context: click.Context, given: dict[str, Any]) -> Iterator[tuple[Store, str]]:
+    """The database that was named here, or left of `user`."""
     from segue.server.store import Store
 
-    options = _options({**(context.find_root().obj or {}), **_parent(context), **_given(given)})
-    if not options.get("domain"):
-        raise LocalError("which domain?", "give --domain example.org")
+    own = {name: value for name, value in given.items() if value is not None}
+    options = {**(context.find_object(dict) or {}), **own}
+    domain = _domain(options)
     store = Store(_database(options))
     try:
-        yield store, str(options["domain"]).lower()
+        yield store, domain
     finally:
         store.close()
-
-
-def _parent(context: click.Context) -> dict[str, Any]:
-    """What was given to `segue server` itself, left of `user`."""
-    while context.parent is not None:
-        context = context.parent
-        if isinstance(context.obj, dict):
-            return context.obj
-    return {}
-
-
-def _given(given: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if value is not None}
 
 
 def _import_users(config: ServerConfig, path: str | None) -> None:

@@ -17,7 +17,7 @@ from segue.lab.options import RunOptions
 from segue.lab.topology import DOMAIN
 from segue.testing.certificates import make_ca, make_certificate
 
-START_TIMEOUT = 10.0
+START_TIMEOUT = 30.0  # seconds; a busy machine takes its time to start a program
 USERS = {"mn": "alice", "cn": "bob"}
 
 

@@ -23,11 +23,13 @@ class Kind(Enum):
 class Preferences:
     """What the user wants of moves.
 
-    `dwell`: seconds that something better must last before a call goes there by choice; `rest`: seconds after
-    a chosen move in which no other is chosen (a forced one is never delayed).
+    `soft`: go to a better network while the old one still works; without it, only when that is lost. `dwell`:
+    seconds that something better must last before a call goes there by choice; `rest`: seconds after a chosen
+    move in which no other is chosen (a forced one is never delayed).
     """
 
     thresholds: Thresholds = field(default_factory=Thresholds)
+    soft: bool = True
     dwell: float = 0.1
     rest: float = 2.0
 
@@ -59,7 +61,7 @@ class Policy:
             return None
         if isinstance(movement, Lost):
             return Decision(self._best(movement.others), Kind.HARD, "lost") if movement.others else None
-        if now < self._rest_until:
+        if not self.preferences.soft or now < self._rest_until:
             return None
         if isinstance(movement, Weak):
             return self._choose(self._best(movement.others), f"signal {movement.signal_dbm:.0f} dBm", now)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from segue.base.address import Address
 from segue.base.entropy import Entropy
-from segue.base.errors import RemoteError, SegueError
+from segue.base.errors import LocalError, RemoteError, SegueError
 from segue.base.trace import NO_TRACE, Trace
 from segue.call.flows import CloseWanted, FlowEvent, LocateWanted, OpenWanted, Origin, PingWanted, Server
 from segue.net.sockets import CLASS_SELECTOR_5
@@ -69,6 +69,8 @@ class Signalling:
         self._waiting: dict[Flow, list[bytes]] = {}  # octets for streams that are being opened
         self._resolvers: dict[str, Resolver] = {}
         self._tls: TlsClient | None = None
+        if account.transport == "tls":
+            self._tls_client()  # what is wrong with its files is said at once
         self._tasks: set[asyncio.Task[None]] = set()
         self.problems: dict[
             str, SegueError
@@ -345,7 +347,12 @@ class Signalling:
 def _server_uri(account: Account) -> SipUri:
     """Where our requests go: the registrar as configured, else the domain of the address of record."""
     text = account.registrar or account.domain
-    return SipUri.parse(text if text.startswith(("sip:", "sips:")) else f"sip:{text}")
+    try:
+        return SipUri.parse(text if text.startswith(("sip:", "sips:")) else f"sip:{text}")
+    except RemoteError:
+        raise LocalError(
+            f"{text!r} names no server", "give --registrar HOST, HOST:PORT or a SIP URI"
+        ) from None
 
 
 def _answer(record: Record) -> Answer:

@@ -428,7 +428,10 @@ class UserAgent:
         if origin is None or flow is None:
             late = [wish for wish in self._wishes if wish.asked_at + DIAL_PATIENCE <= now]
             if late:
-                problem = "the server is silent" if self.attachments() else "there is no network"
+                only = " or ".join(self.config.networks.interfaces)
+                problem = (
+                    "the server is silent" if self.attachments() else f"there is no network {only}".rstrip()
+                )
                 self._give_up_wishes(problem, now)
             return bool(late)
         ready = [wish for wish in self._wishes if self._may_dial(wish, origin, now)]

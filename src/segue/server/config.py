@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from segue.base.address import Address
@@ -34,6 +35,22 @@ class Listen:
         return self.address.host in ("0.0.0.0", "::")
 
 
+_LEAST = {
+    "min_expires": 1,
+    "max_expires": 1,
+    "default_expires": 1,
+    "contacts_limit": 1,
+    "requests_rate": 0,
+    "requests_burst": 1,
+    "failures_rate": 0,
+    "failures_burst": 1,
+    "nonce_uses": 0,
+    "max_breadth": 1,
+    "timer_c": 1,
+    "reunion": 0,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What is let through. Seconds, or so many a second."""
@@ -59,6 +76,12 @@ class Policy:
     def __post_init__(self) -> None:
         if not self.digest or not set(self.digest) <= DIGESTS:
             raise LocalError(f"digest = {list(self.digest)}", f"choose among {', '.join(sorted(DIGESTS))}")
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if not least <= value < math.inf:  # TOML has inf and nan
+                raise LocalError(f"{name} = {value!r}", f"give a number from {least} on")
+        if self.min_expires > min(self.default_expires, self.max_expires):
+            raise LocalError("min_expires is more than default_expires or max_expires", "change one of them")
 
 
 @dataclass(frozen=True, slots=True)

@@ -311,7 +311,9 @@ class Fork:
 
     def _fail(self, branch: Branch, response: Response, now: float) -> None:
         status = response.status
-        if branch.flow is not None and status in (408, 430):
+        if branch.expired and status == 487:
+            response, status = self._own(408), 408  # it was timer C that cancelled, not the caller
+        elif branch.flow is not None and status in (408, 430):
             branch.failed.add(branch.flow)
             if not self.cancelled:
                 self._again(branch, response, now)

@@ -37,10 +37,17 @@ Connection = StreamConnection | TlsConnection
 
 class Server:
     """`async with Server(config) as server:` runs it; `server.port("UDP")` is where. Raises LocalError for what
-    the user must change."""
+    the user must change; `on_problem` gets what turns out while it runs."""
 
-    def __init__(self, config: ServerConfig, *, trace: Trace = NO_TRACE) -> None:
+    def __init__(
+        self,
+        config: ServerConfig,
+        *,
+        trace: Trace = NO_TRACE,
+        on_problem: Callable[[LocalError], object] = lambda _: None,
+    ) -> None:
         self.config = config
+        self._on_problem = on_problem
         self.store = Store(config.database)
         self._trace = trace
         self._users: dict[str, Hashes] = self.store.users(config.domain.lower())
@@ -197,8 +204,8 @@ class Server:
             try:
                 await loop.run_in_executor(self._writer, self.store.write, changes)
             except LocalError as error:
-                self._trace.note("server", "not saved", problem=str(error))
                 saved = False
+                self._on_problem(error)
             self.core.committed(batch, saved, self._driver.now())
             self._driver.settle()
         self._saving = None
@@ -241,14 +248,15 @@ async def run_server(
     config: ServerConfig,
     *,
     trace: Trace = NO_TRACE,
-    on_ready: Callable[[list[str]], object] | None = None,
+    on_ready: Callable[[list[str]], object] = lambda _: None,
+    on_problem: Callable[[LocalError], object] = lambda _: None,
 ) -> None:
-    """Run until SIGINT or SIGTERM. `on_ready` gets lines that say where it listens."""
+    """Run until SIGINT or SIGTERM. `on_ready` gets lines that say where it listens; see `Server` for
+    `on_problem`."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with Server(config, trace=trace) as server:
-        if on_ready is not None:
-            on_ready(server.places())
+    async with Server(config, trace=trace, on_problem=on_problem) as server:
+        on_ready(server.places())
         await stop.wait()

@@ -328,6 +328,17 @@ def test_a_call_that_nobody_answers_ends_with_timer_c(office):
     assert alice.final().status == 408
 
 
+def test_a_phone_that_obeys_the_cancel_of_timer_c_is_no_answer_to_the_caller(office):
+    alice, bob = registered(office, "alice"), registered(office, "bob")
+    alice.invite(BOB)
+    invite = bob.take_request("INVITE")
+    bob.answer(invite, 180)
+    office.advance(181)
+    bob.answer(bob.take_request("CANCEL"), 200)
+    bob.answer(invite, 487)
+    assert alice.final().status == 408
+
+
 # Records and routes
 
 
