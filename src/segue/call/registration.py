@@ -117,7 +117,7 @@ class Registration:
             if binding.transaction is transaction:
                 if response.status >= 200:
                     binding.transaction = None
-                    self._receive_final(interface, binding, response, now)
+                    self._receive_final(interface, binding, transaction.request, response, now)
                 return True
         return False
 
@@ -171,13 +171,14 @@ class Registration:
     def _expires(self, binding: _Binding) -> int:
         return max(self.identity.expires, binding.expires) if binding.wanted else 0
 
-    def _receive_final(self, interface: str, binding: _Binding, response: Response, now: float) -> None:
+    def _receive_final(
+        self, interface: str, binding: _Binding, request: Request, response: Response, now: float
+    ) -> None:
         status = response.status
         if status in (401, 407):
             binding.challenged += 1
-            again = self._request(binding)
-            if binding.challenged <= CHALLENGES and self._authorize(again, response):
-                self._requests.append((interface, binding.flow, again))
+            if binding.challenged <= CHALLENGES and self._authorize(request, response):
+                self._requests.append((interface, binding.flow, self._request(binding)))
                 return
             problem = "the password is wrong, or the user unknown"
             self._fail(interface, binding, problem, status, now, final=True)
