@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from segue.lab.namespaces import can_make_namespaces, can_make_user_namespaces, in_user_namespace
+from segue.lab.networks.namespaces import can_make_namespaces, can_make_user_namespaces, in_user_namespace
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = {

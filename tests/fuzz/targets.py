@@ -34,10 +34,10 @@ from segue.cli.phone_options import read_config
 from segue.cli.server import configuration
 from segue.devices.wav_format import header
 from segue.devices.wav_source import WavSource
-from segue.lab.capture import CaptureWriter, read_capture
-from segue.lab.name_server import NameServer, read_zone, zone_text
-from segue.lab.packets import parse_frame
-from segue.lab.topology import OFFICE_TO_CAFE
+from segue.lab.measure.capture import CaptureWriter, read_capture
+from segue.lab.measure.packets import parse_frame
+from segue.lab.networks.name_server import NameServer, read_zone, zone_text
+from segue.lab.networks.topology import OFFICE_TO_CAFE
 from segue.mobility.attach import AttachConfig, InterfaceAttachment
 from segue.mobility.service import signal_of
 from segue.net.certificate_names import certificate_names, is_current

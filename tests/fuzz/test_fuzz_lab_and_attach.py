@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segue.base.secret import Secret
-from segue.lab.name_server import NameServer, read_zone, zone_text
-from segue.lab.topology import OFFICE_TO_CAFE
+from segue.lab.networks.name_server import NameServer, read_zone, zone_text
+from segue.lab.networks.topology import OFFICE_TO_CAFE
 from segue.mobility.attach import AttachConfig, InterfaceAttachment, SetAddress
 from segue.testing.entropy import SeededEntropy
 

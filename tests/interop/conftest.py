@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from segue.lab.namespaces import can_make_namespaces
+from segue.lab.networks.namespaces import can_make_namespaces
 from segue.lab.peers.program import available
 
 

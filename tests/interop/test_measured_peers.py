@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from segue.lab.measure.results import result
 from segue.lab.options import RunOptions
-from segue.lab.results import result
 from segue.lab.scenario import Scenario
 
 pytestmark = pytest.mark.peers

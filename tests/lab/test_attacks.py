@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from segue.lab.attack_controls import run_controls
-from segue.lab.attack_verdict import AttackResult, judge
-from segue.lab.attacks import start_attacks
-from segue.lab.eavesdropper import eavesdrop
-from segue.lab.namespaces import can_make_namespaces
-from segue.lab.network import Network
+from segue.lab.attacks.attack import start_attacks
+from segue.lab.attacks.controls import run_controls
+from segue.lab.attacks.eavesdropper import eavesdrop
+from segue.lab.attacks.verdict import AttackResult, judge
+from segue.lab.networks.namespaces import can_make_namespaces
+from segue.lab.networks.network import Network
+from segue.lab.networks.topology import OFFICE_TO_CAFE
 from segue.lab.options import RunOptions
 from segue.lab.phones import LabPhone, Office
-from segue.lab.topology import OFFICE_TO_CAFE
 
 pytestmark = [
     pytest.mark.lab,

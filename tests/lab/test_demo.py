@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from segue.lab.namespaces import can_make_namespaces
+from segue.lab.networks.namespaces import can_make_namespaces
 
 pytestmark = [
     pytest.mark.lab,

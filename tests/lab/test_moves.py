@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from segue.lab.address_monitor import address_phase
-from segue.lab.namespaces import can_make_namespaces
+from segue.lab.measure.address_monitor import address_phase
+from segue.lab.networks.namespaces import can_make_namespaces
 from segue.lab.pair import OTHER, Pair
 
 pytestmark = [

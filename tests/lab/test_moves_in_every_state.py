@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from segue.lab.namespaces import can_make_namespaces
+from segue.lab.networks.namespaces import can_make_namespaces
 from segue.lab.pair import OTHER, Pair
 
 pytestmark = [

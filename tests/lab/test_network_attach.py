@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from segue.lab.address_monitor import Heard, address_phase, link_phase, read_monitor
-from segue.lab.echo import round_trips
-from segue.lab.namespaces import can_make_namespaces
-from segue.lab.network import Network, wait_for
-from segue.lab.topology import OFFICE_TO_CAFE, TWO_SUBNETS, with_moving_correspondent
+from segue.lab.measure.address_monitor import Heard, address_phase, link_phase, read_monitor
+from segue.lab.networks.echo import round_trips
+from segue.lab.networks.namespaces import can_make_namespaces
+from segue.lab.networks.network import Network, wait_for
+from segue.lab.networks.topology import OFFICE_TO_CAFE, TWO_SUBNETS, with_moving_correspondent
 from segue.net.netlink import AddressEvent, LinkEvent
 from segue.net.rtnetlink_write import default_network
 

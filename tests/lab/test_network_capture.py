@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from segue.lab.capture import read_captures
-from segue.lab.namespaces import can_make_namespaces
-from segue.lab.network import Network
-from segue.lab.topology import OFFICE_TO_CAFE
+from segue.lab.measure.capture import read_captures
+from segue.lab.networks.namespaces import can_make_namespaces
+from segue.lab.networks.network import Network
+from segue.lab.networks.topology import OFFICE_TO_CAFE
 
 pytestmark = [
     pytest.mark.lab,

@@ -16,9 +16,9 @@ import pytest
 
 from segue.base.errors import LocalError
 from segue.emulator.link_model import LinkConfig
-from segue.lab.echo import round_trips
-from segue.lab.links import Links, link_json
-from segue.lab.namespaces import Namespace, can_make_namespaces, inside_lab
+from segue.lab.networks.echo import round_trips
+from segue.lab.networks.links import Links, link_json
+from segue.lab.networks.namespaces import Namespace, can_make_namespaces, inside_lab
 from segue.net.packet_socket import switch_off_offloads
 from segue.net.rtnetlink_write import IFA_F_NODAD
 
@@ -70,7 +70,7 @@ def test_ping_over_a_link_of_5_ms(tmp_path: Path) -> None:
 def test_marker_is_inside_only() -> None:
     assert not inside_lab()
     with Namespace.create("a") as a:
-        code = "from segue.lab.namespaces import inside_lab; print(inside_lab())"
+        code = "from segue.lab.networks.namespaces import inside_lab; print(inside_lab())"
         assert a.run([sys.executable, "-c", code]).strip() == "True"
 
 
@@ -100,7 +100,7 @@ def test_nothing_outlives_a_lab_that_is_killed() -> None:
     """SIGKILL to the process that made a namespace ends what ran inside."""
     program = textwrap.dedent("""
         import time
-        from segue.lab.namespaces import Namespace
+        from segue.lab.networks.namespaces import Namespace
         a = Namespace.create("a")
         print(a.popen(["sleep", "60"]).pid, flush=True)
         time.sleep(60)
@@ -120,7 +120,7 @@ def test_no_process_of_a_whole_network_outlives_it() -> None:
     """SIGKILL to a program with links, routers, agents and captures running."""
     program = textwrap.dedent("""
         import os, time
-        from segue.lab.network import Network
+        from segue.lab.networks.network import Network
         with Network() as network:
             network.start_attachment_agent("mn")
             network.start_capture()

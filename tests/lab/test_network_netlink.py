@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
-from segue.lab.namespaces import Namespace, can_make_namespaces
+from segue.lab.networks.namespaces import Namespace, can_make_namespaces
 from segue.net.netlink import AddressEvent, Event, LinkEvent, NeighbourEvent, NetlinkReader, RouteEvent
 from segue.net.rtnetlink_write import IFA_F_NODAD, default_network
 

@@ -11,10 +11,10 @@ import pytest
 
 from segue.emulator.links import preset
 from segue.emulator.walk import Walk, WalkConfig
-from segue.lab.capture import read_captures
-from segue.lab.namespaces import can_make_namespaces
-from segue.lab.network import Network
-from segue.lab.topology import OFFICE_TO_CAFE
+from segue.lab.measure.capture import read_captures
+from segue.lab.networks.namespaces import can_make_namespaces
+from segue.lab.networks.network import Network
+from segue.lab.networks.topology import OFFICE_TO_CAFE
 from segue.lab.walking import Walker, changes
 from segue.testing.entropy import SeededEntropy
 

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import pytest
 
 from segue.base.errors import RemoteError
-from segue.lab.capture import read_captures
-from segue.lab.namespaces import can_make_namespaces
+from segue.lab.measure.capture import read_captures
+from segue.lab.measure.packets import UDP
+from segue.lab.networks.namespaces import can_make_namespaces
 from segue.lab.options import RunOptions
-from segue.lab.packets import UDP
 from segue.lab.scenario import Scenario
 from segue.protocols.rtcp.packets import Bye, ReceiverReport, SenderReport, SourceDescription, parse_rtcp
 from segue.protocols.rtp.packet import RtpPacket, parse_rtp

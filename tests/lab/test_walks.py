@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from segue.lab.namespaces import can_make_namespaces
+from segue.lab.measure.results import result
+from segue.lab.networks.namespaces import can_make_namespaces
 from segue.lab.options import RunOptions
-from segue.lab.results import result
 from segue.lab.scenario import Scenario
 
 pytestmark = [

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from segue.lab.namespaces import in_user_namespace
+from segue.lab.networks.namespaces import in_user_namespace
 from segue.server.config import Policy
 from segue.testing.certificates import make_ca, make_certificate
 

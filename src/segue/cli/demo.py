@@ -37,7 +37,7 @@ def command(into: str, hard: bool, links: str, seed: int) -> None:
     segue demo --hard --links street --into street
     """
     from segue.cli.output_path import writable_folder
-    from segue.lab.namespaces import enter_user_namespace
+    from segue.lab.networks.namespaces import enter_user_namespace
     from segue.lab.options import RunOptions
     from segue.lab.run import run_scenario
 

@@ -206,7 +206,7 @@ def names() -> Iterable[Finding]:
 
 def namespaces() -> Iterable[Finding]:
     """What `segue lab` and `segue demo` need."""
-    from segue.lab.namespaces import can_make_namespaces, can_make_user_namespaces
+    from segue.lab.networks.namespaces import can_make_namespaces, can_make_user_namespaces
 
     if can_make_namespaces():
         yield Finding("namespaces", GOOD, "permitted to this user")

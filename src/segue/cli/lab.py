@@ -38,7 +38,7 @@ def list_scenarios(as_json: bool) -> None:
     segue lab list
     segue lab list --json
     """
-    from segue.lab.topology import TOPOLOGIES
+    from segue.lab.networks.topology import TOPOLOGIES
 
     if as_json:
         topologies = {name: topology.picture() for name, topology in TOPOLOGIES.items()}
@@ -149,7 +149,7 @@ def run(json_file: str | None, report_dir: str | None, pcap_dir: str | None, **g
 
     Exit status: 0 done; 2 it could not be run, and one line says why.
     """
-    from segue.lab.namespaces import enter_user_namespace
+    from segue.lab.networks.namespaces import enter_user_namespace
     from segue.lab.options import RunOptions
     from segue.lab.run import run_scenario
 

@@ -221,7 +221,7 @@ def _instance(state_dir: str, aor: str) -> str:
 
 def _refuse_outside_lab(options: dict[str, Any]) -> None:
     if "initial_sequence" in options or "srtp_keys_to" in options:
-        from segue.lab.namespaces import inside_lab
+        from segue.lab.networks.namespaces import inside_lab
 
         if not inside_lab():
             raise LocalError(

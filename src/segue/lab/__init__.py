@@ -1,17 +1,8 @@
-"""The proving ground: hosts and networks on one machine, where calls walk and are measured.
+"""The proving ground: hosts and networks on one machine, where calls walk, are attacked, and are measured.
 
-- `namespaces`: network namespaces that end with the process that made them.
-- `topology`: which hosts, networks and links there are. `build` makes its
-  namespaces and addresses, `network` is what a scenario holds: it starts, moves, measures and ends everything.
-- `link_process` with `wire`, `station_break`, `timer`: one process that is all links (delay, jitter, loss, rate
-  from `segue.emulator`), attaches and detaches stations. `links`: the lab's side of it.
-- `router`: router advertisements, DHCPv4 and learning of neighbours for every access router.
-- `name_server`: NAPTR, SRV and addresses of `example.org`.
-- `capture`: packets of every interface to pcapng files, and back; `packets` says what is in a frame.
-- `attachment`: `segue attach` with addresses that repeat.
-- `address_monitor`: what the kernel of a mobile node says about links, addresses, routes and neighbours, with
-  its time: where the address phase of a move is read.
-
-Not here: contention between stations of one network (they hear the router only), handover at layer 2, IPv4
-and IPv6 multicast beyond the link.
+- `options`: what a run is told. `itinerary` and `walking`: when which network is left and joined.
+- `phones`, `subjects`: the programs of a run, ours and others'. `scenario`: one run. `run`: one command's worth.
+- `pair`: two phones, both of which may move, in the hands of a test.
+- `networks/`: hosts, networks, links. `measure/`: from a run's folder to its figures. `attacks/`: attacks, controls,
+  listening. `report/`: the page and the table. `peers/`: phones and servers of others.
 """

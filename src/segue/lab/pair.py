@@ -29,18 +29,24 @@ from typing import Any
 
 import numpy as np
 
-from segue.lab import measures, security
-from segue.lab.address_monitor import Heard as Said
-from segue.lab.address_monitor import read_monitor
-from segue.lab.capture import read_captures
-from segue.lab.links import LinkEvent
-from segue.lab.measures import Delivery, Sighting
-from segue.lab.network import LINK_TIME, Network
-from segue.lab.open_sockets import Bound, bound_sockets
+from segue.lab.attacks.wiretap import is_media
+from segue.lab.measure import measures, security
+from segue.lab.measure.address_monitor import Heard as Said
+from segue.lab.measure.address_monitor import read_monitor
+from segue.lab.measure.capture import read_captures
+from segue.lab.measure.measures import Delivery, Sighting
+from segue.lab.measure.open_sockets import Bound, bound_sockets
+from segue.lab.networks.links import LinkEvent
+from segue.lab.networks.network import LINK_TIME, Network
+from segue.lab.networks.topology import (
+    DOMAIN,
+    OFFICE_TO_CAFE,
+    StationInterface,
+    Topology,
+    with_moving_correspondent,
+)
 from segue.lab.options import RunOptions
 from segue.lab.phones import LabPhone, Office
-from segue.lab.topology import DOMAIN, OFFICE_TO_CAFE, StationInterface, Topology, with_moving_correspondent
-from segue.lab.wiretap import is_media
 from segue.media.coded_signal import BLOCK, Heard, analyse
 
 USERS = {"mn": "alice", "cn": "bob"}

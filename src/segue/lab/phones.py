@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from segue.base.errors import LocalError
-from segue.lab.network import Network
+from segue.lab.networks.network import Network
+from segue.lab.networks.topology import DOMAIN
 from segue.lab.options import RunOptions
-from segue.lab.topology import DOMAIN
 from segue.testing.certificates import make_ca, make_certificate
 
 START_TIMEOUT = 30.0  # seconds; a busy machine takes its time to start a program

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from segue.base.errors import LocalError
-from segue.lab.attacked_scenario import AttackedScenario, conclude
+from segue.lab.attacks.scenario import AttackedScenario, conclude
+from segue.lab.measure.results import result, write_series
 from segue.lab.options import RunOptions
-from segue.lab.report import print_table, write_report
-from segue.lab.results import result, write_series
+from segue.lab.report.page import print_table, write_report
 from segue.lab.scenario import LEFT_BEHIND, Scenario
 
 

@@ -20,11 +20,11 @@ from typing import Any
 from segue.base.entropy import Entropy
 from segue.emulator.links import Preset, preset
 from segue.lab.itinerary import WLAN, Itinerary, itinerary
-from segue.lab.network import Network
+from segue.lab.networks.network import Network
+from segue.lab.networks.topology import DOMAIN, TOPOLOGIES
 from segue.lab.options import RunOptions
 from segue.lab.phones import Office
 from segue.lab.subjects import Subject, subject
-from segue.lab.topology import DOMAIN, TOPOLOGIES
 from segue.testing.entropy import SeededEntropy
 
 REPORT_EVERY = 0.1  # seconds between two reports of the radio

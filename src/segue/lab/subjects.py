@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Protocol
 
 from segue.base.errors import LocalError
-from segue.lab.network import Network
+from segue.lab.networks.network import Network
+from segue.lab.networks.topology import DOMAIN
 from segue.lab.options import RunOptions
 from segue.lab.peers.baresip import Baresip
 from segue.lab.peers.linphone import Linphone
 from segue.lab.phones import USERS, LabPhone, Office
-from segue.lab.topology import DOMAIN
 
 RINGING = 0.3  # seconds before ours answers
 PORTS = {"tls": 5061, "tcp": 5060, "udp": 5060}

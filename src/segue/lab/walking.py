@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from segue.emulator.walk import Walk
-from segue.lab.links import python_command
-from segue.lab.network import LINK_TIME, Network
+from segue.lab.networks.links import python_command
+from segue.lab.networks.network import LINK_TIME, Network
 
 STEP = 0.1  # seconds between two reports
 CELLULAR = "wwan0"

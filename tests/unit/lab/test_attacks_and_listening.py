@@ -17,8 +17,7 @@ from segue.base.internet_checksum import internet_checksum
 from segue.base.keying import MasterKey, Suite
 from segue.base.secret import Secret
 from segue.devices.wav_sink import WavSink
-from segue.lab.attack_verdict import Recording, as_json, foreign_ms, judge
-from segue.lab.attacker import (
+from segue.lab.attacks.attacker import (
     BYE,
     CANCEL,
     FORGED_MEDIA,
@@ -30,13 +29,14 @@ from segue.lab.attacker import (
     Phase,
     spread,
 )
-from segue.lab.capture import CaptureWriter
-from segue.lab.eavesdropper import as_attack, eavesdrop, likeness, speech_share
-from segue.lab.forgeries import ToneVoice, Udp, forged_rtcp_bye
-from segue.lab.packets import parse_frame
-from segue.lab.spoken import spoken_signal
-from segue.lab.weak_phone import ForgetfulReceiver, TrustingReceiver
-from segue.lab.wiretap import Wiretap
+from segue.lab.attacks.eavesdropper import as_attack, eavesdrop, likeness, speech_share
+from segue.lab.attacks.forgeries import ToneVoice, Udp, forged_rtcp_bye
+from segue.lab.attacks.verdict import Recording, as_json, foreign_ms, judge
+from segue.lab.attacks.weak_phone import ForgetfulReceiver, TrustingReceiver
+from segue.lab.attacks.wiretap import Wiretap
+from segue.lab.measure.capture import CaptureWriter
+from segue.lab.measure.packets import parse_frame
+from segue.lab.measure.spoken import spoken_signal
 from segue.media.codecs import codec_for
 from segue.protocols.rtcp.packets import Bye, parse_rtcp
 from segue.protocols.rtp.packet import RtpPacket, parse_rtp
@@ -350,7 +350,7 @@ def test_a_receiver_that_trusts_decrypts_whatever_the_tag(suite: Suite) -> None:
     assert TrustingReceiver(suite, key).unprotect(packet[:-1] + bytes([packet[-1] ^ 1])) == plain
 
 
-@pytest.mark.parametrize("module", ["attack_process", "weak_phone"])
+@pytest.mark.parametrize("module", ["process", "weak_phone"])
 def test_nothing_of_it_runs_outside_the_lab(module: str, tmp_path: Path) -> None:
     options = {
         "aor": "sip:bob@example.org",
@@ -363,7 +363,10 @@ def test_nothing_of_it_runs_outside_the_lab(module: str, tmp_path: Path) -> None
     (tmp_path / "secret").write_text("x")
     arguments = [json.dumps(options | {"password": str(tmp_path / "secret")}), str(tmp_path / "log")]
     done = subprocess.run(
-        [sys.executable, "-m", f"segue.lab.{module}", *arguments], capture_output=True, text=True, check=False
+        [sys.executable, "-m", f"segue.lab.attacks.{module}", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2
     assert "inside the lab" in done.stderr

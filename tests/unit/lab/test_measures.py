@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from segue.lab.measures import Delivery, Sighting, deliveries, gap, lost
+from segue.lab.measure.measures import Delivery, Sighting, deliveries, gap, lost
 
 PERIOD = 0.02
 

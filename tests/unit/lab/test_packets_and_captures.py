@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segue.base.errors import LocalError
-from segue.lab.capture import CaptureWriter, read_capture
-from segue.lab.packets import UDP, parse_frame
+from segue.lab.measure.capture import CaptureWriter, read_capture
+from segue.lab.measure.packets import UDP, parse_frame
 from segue.protocols.dhcp.datagram import Datagram, write_datagram, write_frame
 
 FRAME = write_frame(

@@ -14,10 +14,10 @@ import pytest
 from rich.console import Console
 
 from segue.base.errors import LocalError
-from segue.lab.report import print_table, write_report
-from segue.lab.report_folder import read_run
-from segue.lab.report_moves import physics_ms
-from segue.lab.report_tables import command_line
+from segue.lab.report.folder import read_run
+from segue.lab.report.moves import physics_ms
+from segue.lab.report.page import print_table, write_report
+from segue.lab.report.tables import command_line
 
 write_sample = runpy.run_path(str(Path(__file__).with_name("sample_run.py")))["write_sample"]
 

@@ -9,8 +9,8 @@ import pytest
 
 from segue.base.keying import MasterKey, Suite
 from segue.base.secret import Secret
-from segue.lab.measures import Sighting
-from segue.lab.security import verdict
+from segue.lab.measure.measures import Sighting
+from segue.lab.measure.security import verdict
 from segue.protocols.rtp.packet import RtpPacket
 from segue.protocols.srtp.context import SrtpSender
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from segue.base.frame import Samples
-from segue.lab.spoken import places, repeated, spoken_signal, unheard
+from segue.lab.measure.spoken import places, repeated, spoken_signal, unheard
 from segue.media.codecs import codec_for
 
 RATE = 8000

@@ -8,8 +8,8 @@ import dns.rcode
 import pytest
 
 from segue.base.errors import LocalError
-from segue.lab.name_server import NameServer, read_zone, zone_text
-from segue.lab.topology import (
+from segue.lab.networks.name_server import NameServer, read_zone, zone_text
+from segue.lab.networks.topology import (
     OFFICE_TO_CAFE,
     TOPOLOGIES,
     AccessNetwork,
@@ -17,7 +17,7 @@ from segue.lab.topology import (
     Topology,
     with_moving_correspondent,
 )
-from segue.lab.wire import DeliveryError
+from segue.lab.networks.wire import DeliveryError
 
 
 def ask(name: str, kind: str) -> dns.message.Message:

@@ -11,8 +11,8 @@ from segue.base.coded_signal import coded_signal
 from segue.base.errors import LocalError
 from segue.base.frame import Frame, Samples
 from segue.devices.wav_sink import WavSink
-from segue.lab.spoken import spoken_signal
-from segue.lab.unheard import listen
+from segue.lab.measure.spoken import spoken_signal
+from segue.lab.measure.unheard import listen
 
 RATE = 8000
 SPEECH = {"coded": coded_signal(0, 400, RATE), "speech": spoken_signal("speech", RATE)[: 16 * RATE]}

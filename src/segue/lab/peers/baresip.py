@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from segue.base.errors import LocalError
-from segue.lab.namespaces import Namespace
+from segue.lab.networks.namespaces import Namespace
 from segue.lab.peers.loudspeaker import Loudspeaker
 from segue.lab.peers.program import Program, wait_until
 from segue.lab.peers.sound import Recording, write_coded

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from segue.emulator.links import preset
-from segue.lab.network import Network
+from segue.lab.networks.network import Network
+from segue.lab.networks.topology import DOMAIN, OFFICE_TO_CAFE
 from segue.lab.options import RunOptions
 from segue.lab.peers.baresip import Baresip
 from segue.lab.peers.kamailio import Kamailio
@@ -29,7 +30,6 @@ from segue.lab.peers.linphone import Linphone
 from segue.lab.peers.program import wait_until
 from segue.lab.peers.sipp import Sipp
 from segue.lab.phones import USERS, LabPhone, Office, segue_command
-from segue.lab.topology import DOMAIN, OFFICE_TO_CAFE
 
 PORTS = {"tls": 5061, "tcp": 5060, "udp": 5060}
 FADING = (-60, -84, 8.0)  # dBm at first, dBm at last, dB a second

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from segue.base.errors import LocalError
-from segue.lab.namespaces import Namespace
+from segue.lab.networks.namespaces import Namespace
 from segue.lab.peers.program import Program, wait_until
 
 _ROUTING = Path(__file__).with_name("kamailio.cfg")

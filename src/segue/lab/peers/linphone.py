@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 
 from segue.base.errors import LocalError
-from segue.lab.namespaces import Namespace
+from segue.lab.networks.namespaces import Namespace
 from segue.lab.peers.program import Program, wait_until
 from segue.lab.peers.sound import Recording, write_coded
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from segue.base.errors import LocalError
-from segue.lab.namespaces import Namespace
+from segue.lab.networks.namespaces import Namespace
 
 _PLACES = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 

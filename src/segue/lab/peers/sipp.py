@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from segue.base.errors import LocalError
-from segue.lab.namespaces import Namespace
+from segue.lab.networks.namespaces import Namespace
 from segue.lab.peers.program import Program, wait_until
 
 PORT, MEDIA_PORT = 5080, 6000
