@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segue.lab.namespaces import can_make_namespaces
-from segue.lab.network import Network
+from segue.lab.networks.namespaces import can_make_namespaces
+from segue.lab.networks.network import Network
+from segue.lab.networks.topology import OFFICE_TO_CAFE
 from segue.lab.options import RunOptions
 from segue.lab.phones import LabPhone, Office
-from segue.lab.topology import OFFICE_TO_CAFE
 
 pytestmark = [
     pytest.mark.lab,
