@@ -92,7 +92,12 @@ def test_addresses_come_by_solicitation_and_are_optimistic_by_default(
         assert next(event for event in said() if event.usable).optimistic is optimistic
         (attached,) = [e for e in network.links.history() if "wlan0" in e.station and e.network == "office"]
         access = network.topology.network("office")
-        took = address_phase(read_monitor(monitor), attached, "wlan0", access, 6)
+
+        def phase() -> float | None:
+            return address_phase(read_monitor(monitor), attached, "wlan0", access, 6)
+
+        wait_for(lambda: phase() is not None, 4.0, "a route and its router")
+        took = phase()
         assert took is not None and (took > 0.5 if dad == "full" else took * 1000 <= 10 + 20 + SPARE)
 
 
