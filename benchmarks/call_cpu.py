@@ -1,5 +1,6 @@
 """What a call costs: CPU and memory of one G.711 call with SRTP from answer to hang-up, both ends playing a WAV file
-and recording into one; processes of their own on loopback, beside linphonec's in the same run when it is installed.
+and recording into one; processes of their own on loopback. When linphonec is installed a call of two of those runs at
+the same time: what else the machine does costs both the same.
 
     python benchmarks/call_cpu.py [SECONDS]
 
@@ -14,6 +15,7 @@ import json
 import os
 import pty
 import shutil
+import signal
 import sys
 import tempfile
 import wave
@@ -32,7 +34,7 @@ from segue.testing.certificates import make_ca, make_certificate
 
 DOMAIN = "example.org"
 TICK = os.sysconf("SC_CLK_TCK")
-SETTLE = 1.0  # seconds after the answer, and before hanging up, that are left out
+SETTLE = 1.0  # seconds after the answer that are left out
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,9 @@ async def until(process: asyncio.subprocess.Process, event: str) -> None:
     raise SystemExit(f"no {event}")
 
 
-async def segue(folder: Path, seconds: float) -> list[Cost]:
+@contextlib.asynccontextmanager
+async def segue(folder: Path) -> AsyncIterator[dict[str, int]]:
+    """A call that is up; its processes."""
     async with office(folder) as options:
 
         async def start(*words: str) -> asyncio.subprocess.Process:
@@ -134,13 +138,12 @@ async def segue(folder: Path, seconds: float) -> list[Cost]:
         )
         await until(bob, "registered")
         alice = await start(
-            *("call", "bob", "--aor", f"sip:alice@{DOMAIN}", "--audio-out", str(folder / "alice.wav")),
-            *("--duration", str(seconds + 2 * SETTLE)),
+            *("call", "bob", "--aor", f"sip:alice@{DOMAIN}", "--audio-out", str(folder / "alice.wav"))
         )
         await asyncio.gather(until(bob, "up"), until(alice, "up"))
-        costs = await measure({"segue call": alice.pid, "segue answer": bob.pid}, seconds)
+        yield {"segue call": alice.pid, "segue answer": bob.pid}
+        alice.send_signal(signal.SIGINT)
         await asyncio.gather(alice.communicate(), bob.communicate())
-        return costs
 
 
 # linphonec
@@ -202,33 +205,40 @@ class Linphonec:
             self.process.kill()
 
 
-async def linphonec(folder: Path, seconds: float) -> list[Cost]:
+@contextlib.asynccontextmanager
+async def linphonec(folder: Path) -> AsyncIterator[dict[str, int]]:
     alice = Linphonec(folder, "alice", 25060, folder / "speech.wav")
     bob = Linphonec(folder, "bob", 25160, folder / "speech.wav")
     await asyncio.gather(alice.start(), bob.start())
     alice.type("call sip:bob@127.0.0.1:25160")
     await asyncio.sleep(3)
-    costs = await measure(
-        {"linphonec calling": alice.process.pid, "linphonec answering": bob.process.pid}, seconds
-    )
+    begun = asyncio.get_running_loop().time()
+    yield {"linphonec calling": alice.process.pid, "linphonec answering": bob.process.pid}
+    seconds = asyncio.get_running_loop().time() - begun
     alice.type("terminate")
     await asyncio.sleep(1)
     await asyncio.gather(alice.stop(), bob.stop())
     heard = sum((one.folder / "heard.wav").stat().st_size for one in (alice, bob))
     if heard < 2 * 16000 * seconds:
         raise SystemExit("linphonec's call was not up: its recordings are too short")
-    return costs
+
+
+async def compare(folder: Path, seconds: float) -> list[Cost]:
+    async with contextlib.AsyncExitStack() as calls:
+        processes: dict[str, int] = {}
+        if shutil.which("linphonec"):
+            processes |= await calls.enter_async_context(linphonec(folder))
+        processes |= await calls.enter_async_context(segue(folder))
+        return await measure(processes, seconds)
 
 
 def main() -> None:
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 20.0
-    phones = [segue] + ([linphonec] if shutil.which("linphonec") else [])
-    for phone in phones:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            write_sound(folder / "speech.wav", seconds + 60)
-            for cost in asyncio.run(phone(folder, seconds)):
-                print(cost)
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_sound(folder / "speech.wav", seconds + 60)
+        for cost in asyncio.run(compare(folder, seconds)):
+            print(cost)
 
 
 if __name__ == "__main__":
