@@ -460,7 +460,8 @@ def test_requests_we_do_not_know_are_refused(clean):
 def test_a_new_contact_becomes_the_target(pair):
     network, alice, bob = pair
     connect(pair)
-    alice.call.reinvite(alice.offer(), network.now, contact="<sip:alice@192.0.2.1:5060;x=new>")
+    alice.call.reinvite(network.now, contact="<sip:alice@192.0.2.1:5060;x=new>")
+    alice.drain()
     network.run(40)
     assert bob.call.leg is not None
     assert bob.call.leg.dialog.remote_target == "sip:alice@192.0.2.1:5060;x=new"
@@ -598,8 +599,8 @@ def test_commands_that_do_not_fit_say_so(clean):
     for command in (
         lambda: alice.call.accept(b"x", network.now),
         lambda: alice.call.ring(network.now),
-        lambda: alice.call.reinvite(b"x", network.now),
-        lambda: alice.call.update(b"x", network.now),
+        lambda: alice.call.reinvite(network.now),
+        lambda: alice.call.update(network.now),
         lambda: alice.call.reject(486, network.now),
         lambda: alice.call.answer_offer(b"x", network.now),
         lambda: alice.call.send("INFO", network.now),

@@ -371,12 +371,29 @@ def test_a_move_that_nobody_hears_does_not_end_the_call_and_the_next_one_heals_i
     agree(clean, moved=alice)
 
 
+def test_a_change_that_takes_the_place_of_a_waiting_move_tells_of_the_move(clean):
+    """One offer says all that is wanted by then, and is made when it can leave."""
+    network, alice, bob = clean
+    connect(clean)
+    alice.offers_answered = False
+    bob.reinvite()
+    network.until(lambda: alice.offered)
+    alice.tell_move(soft=True)
+    alice.reinvite()
+    assert not alice.of(said.OfferWanted), "the peer's offer is in the way"
+    alice.call.answer_offer(alice.answer(alice.offered), network.now)
+    network.run(5)
+    assert len(alice.of(said.OfferWanted)) == 1
+    assert alice.of(said.Modified) == [said.Modified("INVITE", True)]
+    assert alice.agreed == bob.agreed
+
+
 def test_a_change_too_large_for_a_datagram_goes_by_the_stream(clean):
     network, alice, bob = clean
     connect(clean)
     alice.layer._streams = True
-    alice.call.move(alice.flow, alice.contact, b"x" * 1400, network.now, old_flow_works=True)
-    alice.drain()
+    alice.offer = lambda: b"x" * 1400
+    alice.tell_move(soft=True)
     network.run(5)
     assert {i.via.transport for i in network.sent("INVITE", alice)} == {"UDP", "TCP"}
     assert alice.of(said.Modified) == [said.Modified("INVITE", True)] and bob.up

@@ -44,7 +44,7 @@ async def test_the_keys_file_has_keys_that_a_reinvite_changed_and_nothing_else(
         install = session.install
         session.install = lambda keys, now: (install(keys, now), answered.set())  # type: ignore[method-assign]
         now = asyncio.get_running_loop().time()
-        placed.session.reinvite(placed.media.offer(now), now)
+        placed.session.reinvite(now)
         engine.settle()
         await asyncio.wait_for(answered.wait(), 5)
         assert session.keys is not None

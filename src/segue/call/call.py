@@ -207,13 +207,13 @@ class Call:
         """Raises LocalError when the call is not up."""
         self._need_up()
         self.media.hold()
-        self.session.reinvite(self.media.offer(now), now)
+        self.session.reinvite(now)
 
     def resume(self, now: float) -> None:
         """Raises LocalError when the call is not up."""
         self._need_up()
         self.media.resume()
-        self.session.reinvite(self.media.offer(now), now)
+        self.session.reinvite(now)
 
     def _need_up(self) -> None:
         if self.state is not CallState.UP:
@@ -237,8 +237,7 @@ class Call:
         if self.move is not None:
             self.move.told = True
         self._tell_again_at = None
-        offer = b"" if self.state is CallState.RINGING_IN else self.media.offer(now)
-        self.session.move(flow, contact, offer, now, old_flow_works=old_flow_works)
+        self.session.move(flow, contact, now, old_flow_works=old_flow_works)
         if self.state is not CallState.UP:
             self._end_move(True, now)  # the peer learns the address with the answer
 
@@ -256,7 +255,7 @@ class Call:
         """After `stay`: signalling too is where it was. An offer that went another way is replaced by one that
         names the old address."""
         if self.media.offer_is_open:
-            self.session.move(flow, contact, self.media.offer(now), now)
+            self.session.move(flow, contact, now)
         else:
             self.session.change_flow(flow, contact, now, old_flow_works=True)
 
@@ -293,7 +292,8 @@ class Call:
         if self._tell_again_at is not None and self._tell_again_at <= now:
             self._tell_again_at = None
             if self.session.state is SessionState.UP:
-                self._offer_move(now)
+                session = self.session
+                session.move(session.flow, session.contact, now, old_flow_works=True)
 
     def _silent_at(self) -> float | None:
         agreement = self.media.agreement
@@ -329,8 +329,10 @@ class Call:
             self._take_offer(event, now)
         elif isinstance(event, said.AnswerReceived):
             self._take_answer(event, now)
-        elif isinstance(event, said.OfferRequested | said.OfferWanted):
-            self._make_offer(event, now)
+        elif isinstance(event, said.OfferRequested):
+            self.session.answer_offer(self.media.offer(now), now, dialog=event.dialog)
+        elif isinstance(event, said.OfferWanted):
+            self.session.offer(self.media.offer(now), now)
         elif isinstance(event, said.Ringing):
             if self.state is CallState.DIALLING:
                 self.state = CallState.RINGING_OUT
@@ -411,19 +413,6 @@ class Call:
             if event.final and self.session.state is SessionState.CALLING:
                 self._tell(say.EarlyMedia(self.id))
         self._compare(now)
-
-    def _make_offer(self, event: said.OfferRequested | said.OfferWanted, now: float) -> None:
-        if isinstance(event, said.OfferRequested):
-            self.session.answer_offer(self.media.offer(now), now, dialog=event.dialog)
-        elif event.moved:
-            self._offer_move(now)
-        else:
-            self.session.reinvite(self.media.offer(now), now)
-
-    def _offer_move(self, now: float) -> None:
-        """Tell the peer of our move once more, by the flow that it is known by."""
-        session = self.session
-        session.move(session.flow, session.contact, self.media.offer(now), now, old_flow_works=True)
 
     def _establish(self, now: float) -> None:
         if self.state in (CallState.UP, CallState.ENDED):

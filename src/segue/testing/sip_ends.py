@@ -257,11 +257,11 @@ class SipEnd:
         self.drain()
 
     def reinvite(self, *, offerless: bool = False) -> None:
-        self.call.reinvite(b"" if offerless else self.offer(), self.network.now)
+        self.call.reinvite(self.network.now, offerless=offerless)
         self.drain()
 
     def update(self) -> None:
-        self.call.update(self.offer(), self.network.now)
+        self.call.update(self.network.now)
         self.drain()
 
     def leave(self, *, told: bool = True) -> None:
@@ -288,7 +288,7 @@ class SipEnd:
 
     def tell_move(self, *, soft: bool = False) -> None:
         for session in self.sessions.all():
-            session.move(self.flow, self.contact, self.offer(), self.network.now, old_flow_works=soft)
+            session.move(self.flow, self.contact, self.network.now, old_flow_works=soft)
         self.drain()
 
     # What the network does
@@ -388,12 +388,7 @@ class SipEnd:
         elif isinstance(event, said.OfferWithdrawn):
             self.offered = b""
         elif isinstance(event, said.OfferWanted):
-            if event.moved:
-                session.move(self.flow, self.contact, self.offer(), now, old_flow_works=True)
-            elif event.method == "INVITE":
-                session.reinvite(self.offer(), now)
-            else:
-                session.update(self.offer(), now)
+            session.offer(self.offer(), now)
         elif isinstance(event, said.MessageInDialog):
             session.respond(event, 200, now)
         elif isinstance(event, said.TargetChanged) and self.relay is None:

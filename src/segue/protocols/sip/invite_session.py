@@ -7,6 +7,8 @@ Bodies are opaque; the session only sees to it that offers and answers go where 
 What happens at a move (`move`): requests go by the new flow from then on; those under way on the dead one are
 sent again there as new requests (next CSeq number), a call that rings is placed anew and the first INVITE
 cancelled, responses that we owe follow to the new flow, and an established session is offered anew at once.
+
+No offer of ours waits in here: the user is asked for it (OfferWanted) when it can leave, and gives it with `offer`.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from segue.base.trace import NO_TRACE, Trace
 from segue.protocols.sip.flow import Flow
 from segue.protocols.sip.invite_session_dispatch import DispatchSide
 from segue.protocols.sip.invite_session_moves import CHANGES
+from segue.protocols.sip.invite_session_reoffer import Reoffer
 from segue.protocols.sip.message import Request, response_to
 from segue.protocols.sip.session_core import Alarm, Purpose, SessionOptions
 from segue.protocols.sip.session_events import AuthenticationNeeded, By, Ended, MessageInDialog, SessionEvent
@@ -109,20 +112,21 @@ class InviteSession(DispatchSide):
         if self.state is SessionState.CALLING:
             self._cancel_call(now, reason)
 
-    def reinvite(self, body: bytes, now: float, *, content_type: str = "", contact: str = "") -> None:
-        """Offer a change of the session; without body ask the peer for an offer. It goes out when nothing is in
-        its way, and again after glare. Raises LocalError when the session is not established."""
+    def reinvite(self, now: float, *, offerless: bool = False, contact: str = "") -> None:
+        """Change the session: as soon as nothing is in the way OfferWanted asks for the offer, and again after
+        glare. `offerless`: the peer is asked for one. Raises LocalError when the session is not established."""
         self._need(self.state in (SessionState.UP, SessionState.ACCEPTED), "the call is not up")
         self.contact = contact or self.contact
-        self._want(self._make_reoffer("INVITE", body, content_type, moved=False), now)
+        self._want(Reoffer("INVITE", offers=not offerless), now)
 
-    def update(self, body: bytes, now: float, *, content_type: str = "", contact: str = "") -> None:
-        """The same by UPDATE (RFC 3311), which also works before the call is answered and without a body.
-        Raises LocalError when there is no dialog, or the peer has not said that it takes UPDATE."""
+    def update(self, now: float, *, offerless: bool = False, contact: str = "") -> None:
+        """The same by UPDATE (RFC 3311), which also works before the call is answered, and `offerless` changes
+        nothing but our Contact. Raises LocalError when there is no dialog, or the peer has not said that it takes
+        UPDATE."""
         leg = self._modifiable()
         self._need(leg is not None and "UPDATE" in leg.allow, "the peer takes no UPDATE now")
         self.contact = contact or self.contact
-        self._want(self._make_reoffer("UPDATE", body, content_type, moved=False), now)
+        self._want(Reoffer("UPDATE", offers=not offerless), now)
 
     def _need(self, fine: bool, problem: str) -> None:
         if not fine:

@@ -90,7 +90,6 @@ class CalleeSide(SessionCore):
         if body and reliable:
             answers = leg.exchange.state is Exchange.REMOTE_OFFER
             leg.exchange.take(Step.ANSWER_SENT if answers else Step.OFFER_SENT)
-            leg.answers_sent += answers
         if reliable:
             self.refresh_target(leg, server.request)
         server.provisional(response, reliable, now)
@@ -126,7 +125,6 @@ class CalleeSide(SessionCore):
         if leg.exchange.state is Exchange.REMOTE_OFFER:
             self._need_body(body)
             leg.exchange.take(Step.ANSWER_SENT)
-            leg.answers_sent += 1
         elif leg.exchange.fresh:
             self._need_body(body)
             leg.exchange.take(Step.OFFER_SENT)

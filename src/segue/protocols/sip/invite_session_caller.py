@@ -17,7 +17,6 @@ from segue.protocols.sip.session_events import (
     Ended,
     Established,
     OfferReceived,
-    OfferWanted,
     Progress,
     Redirected,
     Refused,
@@ -221,12 +220,10 @@ class CallerSide(SessionCore):
         self.early.clear()
         newer, self._call = self._call, outgoing
         if newer is not None and newer is not outgoing:
-            # The first INVITE was answered after all: the second is not wanted, and the callee does not know yet
-            # that we have moved.
+            # The first INVITE was answered after all: the second is not wanted.
             self.supersede(newer, now)
             self.layer.cancel(newer.transaction, now, reason=MOVED_REASON)
             outgoing.superseded = False
-            self.tell(OfferWanted("INVITE", moved=True))
         if not self._take_final_body(outgoing, leg, response, now):
             return
         self.acknowledge(outgoing, leg)

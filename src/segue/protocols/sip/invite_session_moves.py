@@ -6,6 +6,7 @@ from segue.protocols.sip.dialog import Dialog
 from segue.protocols.sip.flow import Flow
 from segue.protocols.sip.invite_session_offers import OfferSide
 from segue.protocols.sip.invite_session_reoffer import Reoffer
+from segue.protocols.sip.message import Response
 from segue.protocols.sip.offer_answer import Exchange, Step
 from segue.protocols.sip.session_core import Alarm, Leg, Outgoing, Purpose
 from segue.protocols.sip.session_states import SessionState
@@ -27,19 +28,10 @@ class MoveSide(OfferSide):
             self._send_pending_again(now)
         self._proceed(now)
 
-    def move(
-        self,
-        flow: Flow,
-        contact: str,
-        offer: bytes,
-        now: float,
-        *,
-        old_flow_works: bool = False,
-        content_type: str = "",
-    ) -> None:
-        """The host has moved: as `change_flow`, and the session is offered anew with `offer`, at once.
+    def move(self, flow: Flow, contact: str, now: float, *, old_flow_works: bool = False) -> None:
+        """The host has moved: as `change_flow`, and the session is offered anew, at once: OfferWanted asks for that.
 
-        Dialling: the call is placed anew with `offer`, and the first INVITE cancelled; but one that rings and
+        Dialling: the call is placed anew with the offer, and the first INVITE cancelled; but one that rings and
         whose flow still works is left alone, and the session offered anew as soon as it is up. Called but not
         answered: an UPDATE says it when there is early media, else the coming answer does. Up: re-INVITE; one
         that was under way on the dead flow is given up. A refusal does not end the call: ReofferRefused(moved=True).
@@ -48,17 +40,37 @@ class MoveSide(OfferSide):
         self._moved_at = now
         if self.state is SessionState.CALLING:
             if not old_flow_works or self._call is None or not self._call.heard:
-                self._reoffer = self._next_reoffer = None
-                self._place_again(offer, now)
+                self._reoffer, self._next_reoffer = Reoffer("INVITE", moved=True), None
+                self._reoffer.anew = True
+                self._ask_offer()
             else:
-                self._want(self._make_reoffer("INVITE", offer, content_type, moved=True), now)
+                self._want(Reoffer("INVITE", moved=True), now)
         elif self.state is not SessionState.ENDED:
             if not old_flow_works:
                 self._abandon_reoffer(now, keep=False)
-            self._offer_anew(offer, content_type, now)
+            self._offer_anew(now)
         if not old_flow_works:
             self._send_pending_again(now)
         self._proceed(now)
+
+    def offer(self, body: bytes, now: float) -> None:
+        if self._asked and self._to_be_placed_anew:
+            self._reoffer, self._asked = None, False
+            self._place_again(body, now)
+        else:
+            super().offer(body, now)
+
+    @property
+    def _to_be_placed_anew(self) -> bool:
+        """The call is, as soon as our user has given the offer for it."""
+        return self.state is SessionState.CALLING and self._reoffer is not None and self._reoffer.anew
+
+    def _take_call_answer(self, outgoing: Outgoing, response: Response, now: float) -> None:
+        newer = self._call
+        super()._take_call_answer(outgoing, response, now)
+        if newer is not None and newer is not outgoing:
+            # The first INVITE was answered after all: the callee does not know yet that we have moved.
+            self._want(Reoffer("INVITE", moved=True), now)
 
     def _retarget(self, flow: Flow, contact: str) -> None:
         self.flow, self.contact = flow, contact
@@ -72,14 +84,12 @@ class MoveSide(OfferSide):
             self._redials = 1
             self._redial(now, offer)
 
-    def _offer_anew(self, offer: bytes, content_type: str, now: float) -> None:
+    def _offer_anew(self, now: float) -> None:
         leg = self.leg
-        if self.state is SessionState.INCOMING:
-            answered = leg is not None and leg.exchange.completed > 0 and "UPDATE" in leg.allow
-            if answered and offer:
-                self._want(self._make_reoffer("UPDATE", offer, content_type, moved=True), now)
-            return
-        self._want(self._make_reoffer("INVITE", offer, content_type, moved=True), now)
+        if self.state is not SessionState.INCOMING:
+            self._want(Reoffer("INVITE", moved=True), now)
+        elif leg is not None and leg.exchange.completed > 0 and "UPDATE" in leg.allow:
+            self._want(Reoffer("UPDATE", moved=True), now)
 
     def _abandon_reoffer(self, now: float, *, keep: bool) -> None:
         """Our change under way was sent on a flow that is dead (RFC 6141 section 5.5)."""
@@ -125,6 +135,8 @@ class MoveSide(OfferSide):
 
     def _send_again(self, outgoing: Outgoing, now: float) -> None:
         if outgoing.purpose is Purpose.CALL:
+            if self._to_be_placed_anew:
+                return
             if self.state is SessionState.CALLING:
                 self._place_again(None, now)
             else:
@@ -136,7 +148,3 @@ class MoveSide(OfferSide):
         else:
             self.supersede(outgoing, now)
             self.again(outgoing, now)
-
-    def _make_reoffer(self, method: str, body: bytes, content_type: str, *, moved: bool) -> Reoffer:
-        leg = self._modifiable()
-        return Reoffer(method, body, content_type, moved, leg.answers_sent if leg is not None else 0)

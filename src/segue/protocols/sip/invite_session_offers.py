@@ -150,7 +150,6 @@ class OfferSide(ReofferSide):
         self._alarms.pop(Alarm.PATIENCE, None)
         if leg.exchange.state is Exchange.REMOTE_OFFER:
             leg.exchange.take(Step.ANSWER_SENT)
-            leg.answers_sent += 1
         elif leg.exchange.take(Step.OFFER_SENT) and owed.server is not None:
             owed.server.offers = True
         if owed.server is not None:

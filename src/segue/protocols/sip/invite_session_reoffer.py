@@ -32,25 +32,23 @@ class Reoffer:
     """A change of the session that we want: waiting, or under way in `outgoing`."""
 
     __slots__ = (
-        "answers_sent",
-        "body",
+        "anew",
         "challenges",
-        "content_type",
         "headers",
         "method",
         "moved",
+        "offers",
         "outgoing",
         "parked",
         "retry_at",
         "tries",
     )
 
-    def __init__(self, method: str, body: bytes, content_type: str, moved: bool, answers_sent: int) -> None:
+    def __init__(self, method: str, *, offers: bool = True, moved: bool = False) -> None:
         self.method = method
-        self.body = body
-        self.content_type = content_type
+        self.offers = offers
         self.moved = moved  # it tells the peer of a move
-        self.answers_sent = answers_sent  # of ours when the body was made
+        self.anew = False  # by placing the call anew, which nobody has answered
         self.headers: dict[str, str] = {}  # credentials
         self.outgoing: Outgoing | None = None
         self.challenges = 0
@@ -62,41 +60,65 @@ class Reoffer:
 class ReofferSide(CallerSide, CalleeSide):
     _reoffer: Reoffer | None = None
     _next_reoffer: Reoffer | None = None
+    _asked = False  # our user for an offer, and has not got it
 
     # What we want
 
     def _want(self, reoffer: Reoffer, now: float) -> None:
-        """Send this change, at once or when those before it are done; a later one replaces one that waits."""
+        """Make this change, at once or when those before it are done; a later one takes the place of one that
+        waits, and tells what that would have told."""
         current = self._reoffer
         if current is None or (current.outgoing is None and not current.parked):
-            self._reoffer = reoffer
+            replaced, self._reoffer = current, reoffer
         else:
-            self._next_reoffer = reoffer
+            replaced, self._next_reoffer = self._next_reoffer, reoffer
+        reoffer.moved = reoffer.moved or (replaced is not None and replaced.moved)
         self._proceed(now)
 
     def _proceed(self, now: float) -> None:
-        """Send the change that waits, if nothing is in its way (section 14.1, RFC 6337 UAC rules)."""
+        """Go on with the change that waits, if nothing is in its way: ask for its offer, or send it when it has
+        none."""
         if self._reoffer is None:
             self._reoffer, self._next_reoffer = self._next_reoffer, None
         reoffer, leg = self._reoffer, self._modifiable()
-        if reoffer is None or leg is None or reoffer.outgoing is not None or reoffer.parked:
+        if reoffer is None or leg is None or not self._may_go(reoffer, leg):
             return
-        if reoffer.retry_at is not None or not self._clear(reoffer, leg) or not self.make_room():
+        if not reoffer.offers:
+            self._send_reoffer(reoffer, leg, b"", now)
+        else:
+            self._ask_offer()
+
+    def _ask_offer(self) -> None:
+        if not self._asked:
+            self._asked = True
+            self.tell(OfferWanted())
+
+    def offer(self, body: bytes, now: float) -> None:
+        """The offer that OfferWanted has asked for. Too late is no error; if something came in between, it is asked
+        for once more."""
+        asked, self._asked = self._asked, False
+        reoffer, leg = self._reoffer, self._modifiable()
+        if not asked or reoffer is None or leg is None or not reoffer.offers:
             return
-        if reoffer.body and reoffer.answers_sent != leg.answers_sent:
-            self._reoffer = None
-            self.tell(OfferWanted(reoffer.method, reoffer.moved))
-            return
-        request = self.build(leg, reoffer.method, reoffer.body, reoffer.content_type)
+        if self._may_go(reoffer, leg):
+            self._send_reoffer(reoffer, leg, body, now)
+
+    def _may_go(self, reoffer: Reoffer, leg: Leg) -> bool:
+        """Section 14.1, RFC 6337 UAC rules."""
+        waits = reoffer.outgoing is not None or reoffer.parked or reoffer.retry_at is not None
+        return not waits and self._clear(reoffer, leg) and self.make_room()
+
+    def _send_reoffer(self, reoffer: Reoffer, leg: Leg, body: bytes, now: float) -> None:
+        request = self.build(leg, reoffer.method, body)
         for name, value in reoffer.headers.items():
             request.headers.set(name, value)
-        if reoffer.body:
+        if body:
             leg.exchange.take(Step.OFFER_SENT)
         invite = reoffer.method == "INVITE"
         if invite:
             leg.receiver = ReliableReceiver()
         purpose = Purpose.REINVITE if invite else Purpose.UPDATE
-        reoffer.outgoing = self.launch(request, purpose, leg, now, offers=bool(reoffer.body))
+        reoffer.outgoing = self.launch(request, purpose, leg, now, offers=bool(body))
         reoffer.outgoing.tries = reoffer.challenges
 
     def _modifiable(self) -> Leg | None:
@@ -117,7 +139,7 @@ class ReofferSide(CallerSide, CalleeSide):
             unacknowledged = any(s.accepted is not None for s in self._servers) and not reoffer.moved
             return self.state is SessionState.UP and not unacknowledged
         early = leg.dialog.state is DialogState.EARLY
-        return not reoffer.body or not early or leg.exchange.completed > 0
+        return not reoffer.offers or not early or leg.exchange.completed > 0
 
     # Responses to it
 

@@ -140,7 +140,6 @@ class Leg:
 
     __slots__ = (
         "allow",
-        "answers_sent",
         "dialog",
         "exchange",
         "heard_at",
@@ -158,7 +157,6 @@ class Leg:
         self.prack: Outgoing | None = None  # the latest
         self.allow: set[str] = set()  # methods the peer takes, as far as it said
         self.previewed: bytes | None = None  # a session description in an unreliable response
-        self.answers_sent = 0
         self.heard_at = now
 
     def hear(self, message: Request | Response, now: float) -> None:

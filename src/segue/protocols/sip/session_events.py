@@ -126,11 +126,8 @@ class Glare(NamedTuple):
 
 
 class OfferWanted(NamedTuple):
-    """Our offer that had to wait is stale, because another exchange was completed meanwhile: give a new one
-    with `reinvite`, `update` or `move`. `moved` as in ReofferRefused."""
-
-    method: str
-    moved: bool
+    """A change that we want can go now: make the offer for it, and give it with `offer` before anything else comes
+    in. What was offered before has its answer, or none will come."""
 
 
 class TargetChanged(NamedTuple):
