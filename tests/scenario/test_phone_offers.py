@@ -1,4 +1,4 @@
-"""Whole phones in virtual time: offers that meet."""
+"""Whole phones in virtual time: offers that meet, and what a peer wrote that comes back in our header fields."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from segue.call import events as say
 from segue.protocols.sip.parser import parse_message
+from segue.protocols.sip.syntax import parse_parameters, take_quoted
 from segue.testing.phones import Street, TestPhone, phone_config
 
 MOVERS = pytest.mark.parametrize("mover", [0, 1], ids=["caller moves", "callee moves"])
@@ -114,3 +115,36 @@ def test_a_move_that_waits_behind_a_change_that_is_refused_is_told_all_the_same(
     mn.agent.resume(mn.call.id, s.now)
     s.run(40)
     assert well(s), "also when the peer knows no old key any more"
+
+
+STRANGE = b"RTP/'x\"\\"
+
+
+def test_what_the_peer_wrote_is_quoted_where_we_refuse_its_offer() -> None:
+    s = Street(phone_config("alice"), phone_config("bob"))
+    s.alter = lambda _, octets: (
+        changed(octets, lambda body: body.replace(b"RTP/SAVP", STRANGE))
+        if octets.startswith(b"INVITE")
+        else octets
+    )
+    s.meet(answer=False)
+    refusal = next(m.octets for m in s.messages if m.start.startswith("SIP/2.0 4"))
+    code, agent, text = (parse_message(refusal).headers.get("Warning") or "").split(" ", 2)
+    said, rest = take_quoted(text)
+    assert (code, agent, rest) == ("399", "segue", "")
+    assert 'x"' in said
+
+
+def test_what_the_peer_wrote_is_quoted_where_we_hang_up_over_its_answer() -> None:
+    s = Street(phone_config("alice"), phone_config("bob"))
+    s.alter = lambda _, octets: (
+        changed(octets, lambda body: body.replace(b"RTP/SAVP", STRANGE))
+        if octets.startswith(b"SIP/2.0 200") and b"m=audio" in octets
+        else octets
+    )
+    s.meet()
+    bye = parse_message(next(m.octets for m in s.messages if m.octets.startswith(b"BYE")))
+    protocol, _, parameters = (bye.headers.get("Reason") or "").partition(";")
+    assert protocol == "SIP"
+    values = parse_parameters(parameters)
+    assert values["cause"] == "400" and 'x"' in (values["text"] or "")

@@ -26,6 +26,7 @@ from segue.protocols.sip.invite_session import InviteSession
 from segue.protocols.sip.message import Headers, Request
 from segue.protocols.sip.session_core import SessionOptions
 from segue.protocols.sip.session_states import SessionState
+from segue.protocols.sip.syntax import quote
 from segue.protocols.sip.transaction_events import RequestReceived
 from segue.protocols.sip.transaction_layer import TransactionLayer
 
@@ -370,7 +371,7 @@ class Call:
                 self._answer_anew(now)
         except RemoteError as error:
             self.media.close()
-            self.session.reject(error.status or 488, now, headers={"Warning": f'399 segue "{error.problem}"'})
+            self.session.reject(error.status or 488, now, headers={"Warning": f"399 segue {quote(error.problem)}"})
             self._setup.trace.note("call", "refused", problem=error.problem)
             return False
         self.session.ring(now)
@@ -406,7 +407,7 @@ class Call:
             self._setup.trace.note("call", "answer refused", problem=error.problem)
             if self.state is not CallState.UP:
                 self._end("us", error.status or 488, error.problem)
-                self.session.hang_up(now, f'SIP;cause={error.status or 488};text="{error.problem}"')
+                self.session.hang_up(now, f"SIP;cause={error.status or 488};text={quote(error.problem)}")
             return
         if self.state in (CallState.DIALLING, CallState.RINGING_OUT) and not self._early:
             self._early = True
