@@ -1,4 +1,5 @@
-"""Whole phones in virtual time: offers that meet, and what a peer wrote that comes back in our header fields."""
+"""Whole phones in virtual time: offers that meet, forks that answer in turns, and what a peer wrote
+that comes back in our header fields."""
 
 from __future__ import annotations
 
@@ -7,9 +8,18 @@ from typing import Any
 
 import pytest
 
+from segue.base.address import Address
+from segue.base.keying import KeysReady
 from segue.call import events as say
+from segue.call.agreement import LocalMedia
+from segue.call.config import MediaConfig
+from segue.call.keying import Keying
+from segue.call.media_session import MediaIdentity, MediaSession
+from segue.call.negotiation import Negotiation
+from segue.protocols.sip.message import Headers, Request, Response, response_to
 from segue.protocols.sip.parser import parse_message
 from segue.protocols.sip.syntax import parse_parameters, take_quoted
+from segue.testing.entropy import SeededEntropy
 from segue.testing.phones import Street, TestPhone, phone_config
 
 MOVERS = pytest.mark.parametrize("mover", [0, 1], ids=["caller moves", "callee moves"])
@@ -115,6 +125,118 @@ def test_a_move_that_waits_behind_a_change_that_is_refused_is_told_all_the_same(
     mn.agent.resume(mn.call.id, s.now)
     s.run(40)
     assert well(s), "also when the peer knows no old key any more"
+
+
+class Fork:
+    """One of several callees that a proxy forked to, by its own media and the messages it writes."""
+
+    def __init__(self, tag: str, address: Address, invite: Request) -> None:
+        entropy = SeededEntropy(tag)
+        config = MediaConfig(codecs=("PCMA",))
+        keying = Keying(config, entropy).to_answer(True)
+        assert keying is not None
+        self.tag = tag
+        self.address = address
+        self._invite = invite
+        self._keying = keying
+        self._negotiation = Negotiation(config, keying, entropy)
+        self._media = MediaSession(MediaIdentity.draw(entropy), entropy, 0.0)
+
+    def progress(self) -> bytes:
+        """183 with the answer, to be acknowledged."""
+        response = self._answer(self._invite, 183)
+        response.headers.set("Require", "100rel")
+        response.headers.set("RSeq", "1")
+        return response.to_bytes()
+
+    def accept(self) -> bytes:
+        return self._response(self._invite, 200, b"").to_bytes()
+
+    def accept_change(self, invite: Request) -> bytes:
+        return self._answer(invite, 200).to_bytes()
+
+    def update(self) -> bytes:
+        """An offer of its own, before the call is answered (RFC 3311)."""
+        headers = Headers()
+        headers.add("Via", f"SIP/2.0/TLS {self.address};branch=z9hG4bK{self.tag}")
+        headers.add("From", f"{self._invite.headers.get('To')};tag={self.tag}")
+        headers.add("To", self._invite.headers.get("From") or "")
+        for name in ("Call-ID", "Max-Forwards"):
+            headers.add(name, self._invite.headers.get(name) or "")
+        headers.add("CSeq", "1 UPDATE")
+        headers.add("Contact", f"<sip:{self.tag}@example.org;gr>")
+        headers.add("Content-Type", "application/sdp")
+        body = self._negotiation.make_offer(LocalMedia(self.address), 0.0)
+        return Request("UPDATE", str(self._invite.contacts[0].uri), headers, body).to_bytes()
+
+    def _answer(self, request: Request, status: int) -> Response:
+        body = self._negotiation.receive_offer(request.body, LocalMedia(self.address), 0.0)
+        assert self._negotiation.agreement is not None
+        for event in self._keying.events():
+            if isinstance(event, KeysReady):
+                self._media.install(event.keys, 0.0)
+        self._media.use(self._negotiation.agreement, 0.0)
+        return self._response(request, status, body)
+
+    def _response(self, request: Request, status: int, body: bytes) -> Response:
+        response = response_to(request, status, to_tag=self.tag)
+        response.headers.set("Contact", f"<sip:{self.tag}@example.org;gr>")
+        if body:
+            response.headers.set("Content-Type", "application/sdp")
+        response.body = body
+        return response
+
+    def hears(self, phone: TestPhone, since: float) -> bool:
+        """Whether what the phone sent since then came here, and could be read."""
+        sent = [m for m in phone.sent_media if m.at >= since]
+        return bool(sent) and all(
+            m.remote == self.address and self._media.receive(m.packet, m.at) for m in sent
+        )
+
+
+def forked() -> tuple[Street, Fork, Fork]:
+    """The first phone has called, and two callees have answered its offer in a reliable response each: X, then Y."""
+    s = Street(phone_config("alice"), phone_config("bob"))
+    s.alter = lambda sender, octets: b"" if sender == "second" else octets
+    s.meet(answer=False)
+    invite = parse_message(next(m.octets for m in s.messages if m.octets.startswith(b"INVITE")))
+    assert isinstance(invite, Request)
+    x = Fork("x", Address("198.51.100.10", 7000), invite)
+    y = Fork("y", Address("198.51.100.20", 7000), invite)
+    for fork in (x, y):
+        s.inject_sip(s.phones[0], fork.progress())
+        s.run(0.2)
+    return s, x, y
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["x", "y"])
+def test_of_several_forks_the_one_that_answers_the_call_gets_our_media(first: bool) -> None:
+    """Its 200 has no session description, as the exchange was complete before."""
+    s, x, y = forked()
+    caller, winner = s.phones[0], x if first else y
+    s.inject_sip(caller, winner.accept())
+    up = s.now
+    s.run(1)
+    assert caller.is_up
+    assert winner.hears(caller, up + 0.02)
+    assert not caller.said(say.PeerMoved), "nobody has moved"
+
+
+def test_a_fork_that_answers_after_another_has_changed_the_media_is_offered_anew() -> None:
+    s, x, y = forked()
+    caller = s.phones[0]
+    s.inject_sip(caller, y.update())
+    s.run(0.2)
+    assert any(m.start.startswith("SIP/2.0 200") and b" UPDATE" in m.octets for m in s.messages)
+    s.inject_sip(caller, x.accept())
+    s.run(0.1)
+    anew = parse_message(next(m.octets for m in s.messages if is_offer("first", m)))
+    assert isinstance(anew, Request) and anew.to.tag == x.tag
+    s.inject_sip(caller, x.accept_change(anew))
+    up = s.now
+    s.run(1)
+    assert caller.is_up
+    assert x.hears(caller, up + 0.02)
 
 
 STRANGE = b"RTP/'x\"\\"

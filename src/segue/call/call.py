@@ -21,6 +21,7 @@ from segue.call.keying import Keying
 from segue.call.path import LocalPort
 from segue.call.registration import Authorize
 from segue.protocols.sip import session_events as said
+from segue.protocols.sip.dialog import Dialog
 from segue.protocols.sip.flow import Flow
 from segue.protocols.sip.invite_session import InviteSession
 from segue.protocols.sip.message import Headers, Request
@@ -117,6 +118,8 @@ class Call:
         self._offer: bytes | None = None  # the caller's, while we ring
         self._answer: bytes = b""
         self._accepted = False
+        self._early_answers: dict[str, bytes] = {}  # to our first offer, by the tag of the fork
+        self._answered_by = ""  # the fork whose answer holds
         self._held_by = ""
         self._remote = ""
         self._protection = ("", media.verification)  # as the user knows it: suite and verification
@@ -333,13 +336,16 @@ class Call:
         elif isinstance(event, said.OfferRequested):
             self.session.answer_offer(self.media.offer(now), now, dialog=event.dialog)
         elif isinstance(event, said.OfferWanted):
+            self._early_answers.clear()
             self.session.offer(self.media.offer(now), now)
         elif isinstance(event, said.Ringing):
             if self.state is CallState.DIALLING:
                 self.state = CallState.RINGING_OUT
                 self._tell(say.Ringing(self.id))
+        elif isinstance(event, said.EarlyDialogEnded):
+            self._early_answers.pop(event.dialog.id.remote_tag, None)
         elif isinstance(event, said.Established):
-            self._establish(now)
+            self._establish(event.dialog, now)
         elif isinstance(event, said.Modified):
             if event.moved:
                 self._moved(now)
@@ -371,7 +377,8 @@ class Call:
                 self._answer_anew(now)
         except RemoteError as error:
             self.media.close()
-            self.session.reject(error.status or 488, now, headers={"Warning": f"399 segue {quote(error.problem)}"})
+            warning = f"399 segue {quote(error.problem)}"
+            self.session.reject(error.status or 488, now, headers={"Warning": warning})
             self._setup.trace.note("call", "refused", problem=error.problem)
             return False
         self.session.ring(now)
@@ -409,20 +416,37 @@ class Call:
                 self._end("us", error.status or 488, error.problem)
                 self.session.hang_up(now, f"SIP;cause={error.status or 488};text={quote(error.problem)}")
             return
-        if self.state in (CallState.DIALLING, CallState.RINGING_OUT) and not self._early:
-            self._early = True
-            if event.final and self.session.state is SessionState.CALLING:
+        if self.state in (CallState.DIALLING, CallState.RINGING_OUT):
+            self._answered_by = event.dialog.id.remote_tag
+            self._early_answers[self._answered_by] = event.body
+            if event.final and self.session.state is SessionState.CALLING and not self._early:
                 self._tell(say.EarlyMedia(self.id))
+            self._early = True
         self._compare(now)
 
-    def _establish(self, now: float) -> None:
+    def _establish(self, dialog: Dialog, now: float) -> None:
         if self.state in (CallState.UP, CallState.ENDED):
             return
+        self._settle_on(dialog, now)
         self.state = CallState.UP
         media = self.media
         media.session.heard_at = now
         self._protection = (media.suite, media.verification)
         self._tell(say.Up(self.id, self.peer, media.session.codec, *self._protection))
+        self._compare(now)
+
+    def _settle_on(self, dialog: Dialog, now: float) -> None:
+        """The fork that answers the call gets our media, whichever answered our offer last (RFC 3261 section
+        13.2.2.4)."""
+        winner = dialog.id.remote_tag
+        answer = self._early_answers.get(winner)
+        self._early_answers.clear()
+        if answer is None or winner == self._answered_by:
+            return
+        try:
+            self.media.take_answer(answer, now)
+        except RemoteError:  # another fork has made an offer since, which took the place of ours
+            self.session.reinvite(now)
         self._compare(now)
 
     def _compare(self, now: float) -> None:
