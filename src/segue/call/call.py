@@ -333,11 +333,8 @@ class Call:
             self._take_offer(event, now)
         elif isinstance(event, said.AnswerReceived):
             self._take_answer(event, now)
-        elif isinstance(event, said.OfferRequested):
-            self.session.answer_offer(self.media.offer(now), now, dialog=event.dialog)
-        elif isinstance(event, said.OfferWanted):
-            self._early_answers.clear()
-            self.session.offer(self.media.offer(now), now)
+        elif isinstance(event, said.OfferRequested | said.OfferWanted):
+            self._make_offer(event, now)
         elif isinstance(event, said.Ringing):
             if self.state is CallState.DIALLING:
                 self.state = CallState.RINGING_OUT
@@ -423,6 +420,14 @@ class Call:
                 self._tell(say.EarlyMedia(self.id))
             self._early = True
         self._compare(now)
+
+    def _make_offer(self, event: said.OfferRequested | said.OfferWanted, now: float) -> None:
+        self._early_answers.clear()
+        offer = self.media.offer(now)
+        if isinstance(event, said.OfferRequested):
+            self.session.answer_offer(offer, now, dialog=event.dialog)
+        else:
+            self.session.offer(offer, now)
 
     def _establish(self, dialog: Dialog, now: float) -> None:
         if self.state in (CallState.UP, CallState.ENDED):
