@@ -1,5 +1,5 @@
-"""Whole phones in virtual time: offers that meet, forks that answer in turns, and what a peer wrote
-that comes back in our header fields."""
+"""Whole phones in virtual time: offers that meet, forks that answer in turns, ends that are replaced, and what a
+peer wrote that comes back in our header fields."""
 
 from __future__ import annotations
 
@@ -237,6 +237,43 @@ def test_a_fork_that_answers_after_another_has_changed_the_media_is_offered_anew
     s.run(1)
     assert caller.is_up
     assert x.hears(caller, up + 0.02)
+
+
+def replaced(number: int) -> Callable[[bytes], bytes]:
+    """The session description of another endpoint behind the same B2BUA."""
+    return lambda body: b"\r\n".join(
+        b"o=other %d 1 IN IP4 192.0.2.77" % number if line.startswith(b"o=") else line
+        for line in body.split(b"\r\n")
+    )
+
+
+@pytest.mark.parametrize("steady", [True, False], ids=["replaced once", "another name each time"])
+def test_an_end_that_was_replaced_gets_a_key_whose_rollover_counter_it_knows(steady: bool) -> None:
+    """It learns of it by the answer to our offer. A phone that writes another name in each answer does not make
+    us offer without end."""
+    s = street()
+    mn, cn = s.phones
+    before = keys(mn)[0]
+    number = [1]
+
+    def swap(sender: str, octets: bytes) -> bytes:
+        if sender != cn.name or b"\r\no=" not in octets:
+            return octets
+        number[0] += not steady
+        return changed(octets, replaced(number[0]))
+
+    s.alter = swap
+    mn.agent.hold(mn.call.id, s.now)
+    s.run(2)
+    assert offers(s, mn) == 2
+    assert keys(mn)[0] != before
+    assert keys(mn) == keys(cn)[::-1]
+    key = keys(mn)[0]
+    mn.agent.resume(mn.call.id, s.now)
+    s.run(2)
+    assert well(s)
+    assert (keys(mn)[0] == key) is steady
+    assert offers(s, mn) == (3 if steady else 4)
 
 
 STRANGE = b"RTP/'x\"\\"

@@ -420,6 +420,7 @@ class Call:
                 self._tell(say.EarlyMedia(self.id))
             self._early = True
         self._compare(now)
+        self._offer_new_key(now)
 
     def _make_offer(self, event: said.OfferRequested | said.OfferWanted, now: float) -> None:
         self._early_answers.clear()
@@ -439,6 +440,11 @@ class Call:
         self._protection = (media.suite, media.verification)
         self._tell(say.Up(self.id, self.peer, media.session.codec, *self._protection))
         self._compare(now)
+        self._offer_new_key(now)
+
+    def _offer_new_key(self, now: float) -> None:
+        if self.media.owes_new_key and self.state is CallState.UP and self.session.state is SessionState.UP:
+            self.session.reinvite(now)
 
     def _settle_on(self, dialog: Dialog, now: float) -> None:
         """The fork that answers the call gets our media, whichever answered our offer last (RFC 3261 section

@@ -77,6 +77,11 @@ class CallMedia:
         return self._negotiation.offer_is_open
 
     @property
+    def owes_new_key(self) -> bool:
+        """Another offer has to follow: the peer was replaced by one that may not know our rollover counter."""
+        return self._negotiation.owes_new_key
+
+    @property
     def suite(self) -> str:
         """Empty in the clear."""
         return self.session.keys.suite.value if self.session.keys else ""

@@ -34,6 +34,7 @@ class _Offer:
     direction: Direction
     formats: tuple[tuple[Format, int], ...]
     rtcp_mux: bool
+    new_key: bool  # of ours, in place of the one before
     before: MediaAgreement | None
 
 
@@ -57,6 +58,7 @@ class Negotiation:
         self._slot = 0
         self._peer: tuple[str, int] | None = None
         self._keeps_first_key = False  # the peer does
+        self._replaced = False  # the peer was, and the new one has a key of ours that was in use before
         self._offer: _Offer | None = None
         self._open = False
         mine = [CODECS[name] for name in config.codecs]
@@ -83,6 +85,11 @@ class Negotiation:
         """Whether our offer waits for its answer."""
         return self._open
 
+    @property
+    def owes_new_key(self) -> bool:
+        """Whether the peer needs another offer, with a new key of ours: it may not know our rollover counter."""
+        return self.keying is not None and self._replaced and not self._keeps_first_key
+
     # ------------------------------------------------------------------ offers of ours
 
     def make_offer(self, local: LocalMedia, now: float) -> bytes:
@@ -94,7 +101,8 @@ class Negotiation:
         """
         assert not self._open, "an offer is open"
         before = self.agreement
-        keys = self.keying.offer(now, self._must_rekey(local)) if self.keying else []
+        rekey = self._must_rekey(local)
+        keys = self.keying.offer(now, rekey) if self.keying else []
         mux = self._config.rtcp_mux and (before is None or before.rtcp_mux)
         formats = tuple((wanted, self._types.number(wanted)) for wanted in self._in_agreed_order())
         media = AudioPart(
@@ -102,7 +110,7 @@ class Negotiation:
         )
         parts = [*self._parts]
         parts[self._slot : self._slot + 1] = [media.describe(self._config)]
-        self._offer = _Offer(local, self._desired, formats, mux, before)
+        self._offer = _Offer(local, self._desired, formats, mux, rekey, before)
         self._open = True
         return self._session.write(local, parts, (TimeDescription(),), keys)
 
@@ -140,6 +148,8 @@ class Negotiation:
             receives=offer.direction.receives and media.direction.sends,
         )
         mux = offer.rtcp_mux and media.rtcp_mux
+        replaced = self._replaced or (offer.before is not None and self._is_replaced(description))
+        self._replaced = replaced and not offer.new_key
         self._peer, self._keeps_first_key = _identity(description), keeps_first_key(description)
         return self._conclude(offer.local, media, formats, direction, mux, held, offer.before)
 
@@ -190,12 +200,11 @@ class Negotiation:
             if r.format in self._formats
         ]
         _demand_codec(formats)
-        # A new o= under the same dialog is a new endpoint behind a B2BUA: it has not our rollover counter.
-        replaced = self._peer is not None and self._peer != _identity(description)
         keys: list[plug.Attribute] = []
         if self.keying is not None:
-            moved = replaced or self._must_rekey(local)
+            moved = self._is_replaced(description) or self._must_rekey(local)
             keys = self.keying.receive_offer(_for_keying(description, part), now, moved)
+        self._replaced = False
         self._types, self._slot, self._peer = types, slot, _identity(description)
         self._keeps_first_key = keeps_first_key(description)
         self._parts = tuple(other.refused() for other in description.media)
@@ -256,9 +265,17 @@ class Negotiation:
     def _must_rekey(self, local: LocalMedia) -> bool:
         """RFC 4568 section 7.1.4: another address, another key; unless the peer has agreed to keep it, or would not
         take another."""
-        if self.agreement is None or self.agreement.local.rtp == local.rtp or self._keeps_first_key:
+        if self.agreement is None or self._keeps_first_key:
+            return False
+        if self._replaced:
+            return True
+        if self.agreement.local.rtp == local.rtp:
             return False
         return Extension.KEEP_KEYS not in self.agreement.extensions
+
+    def _is_replaced(self, description: SessionDescription) -> bool:
+        """A new o= under the same dialog is a new endpoint behind a B2BUA: it has not our rollover counter."""
+        return self._peer is not None and self._peer != _identity(description)
 
     def _extensions_offered(self) -> frozenset[Extension]:
         offered = frozenset(self._config.extensions)

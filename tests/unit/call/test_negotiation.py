@@ -460,6 +460,29 @@ def test_a_new_endpoint_behind_the_peer_gets_a_new_key() -> None:
     assert bob.keys[1].local != bob.keys[0].local
 
 
+def test_a_new_endpoint_that_answers_is_owed_an_offer_with_a_new_key() -> None:
+    alice, _ = connected()
+    carol = End("carol")
+    offer = alice.negotiation.make_offer(HOME, 1.0)
+    answer = carol.negotiation.receive_offer(offer, OFFICE, 1.0)
+    for _copy in ("1xx", "2xx"):
+        alice.negotiation.receive_answer(answer, 1.0)
+        assert alice.negotiation.owes_new_key
+    exchange(alice, carol, HOME, OFFICE)
+    assert not alice.negotiation.owes_new_key
+    assert_mirrored(alice, carol)
+    assert alice.keys[-1].local != alice.keys[0].local
+
+
+def test_a_new_endpoint_that_answers_a_move_has_its_new_key_already() -> None:
+    alice, bob = End("alice"), End("bob", MediaConfig(extensions=()))
+    exchange(alice, bob)
+    carol = End("carol")
+    answer = carol.negotiation.receive_offer(alice.negotiation.make_offer(AWAY, 1.0), OFFICE, 1.0)
+    alice.negotiation.receive_answer(answer, 1.0)
+    assert not alice.negotiation.owes_new_key
+
+
 def test_the_peer_may_write_its_new_address_into_its_origin() -> None:
     alice, bob = connected()
     offer = alice.negotiation.make_offer(AWAY, 1.0)
