@@ -3,8 +3,8 @@
 attacks = start_attacks(network, folder, seconds=20, secure=True)
 …                                  the walk
 attacks.stop()
-results = judge(folder)            `attack_verdict`
-controls = run_controls(folder)    `attack_controls`: the same with the defence off
+results = judge(folder)            `verdict`
+controls = run_controls(folder)    `controls`: the same with the defence off
 """
 
 from __future__ import annotations

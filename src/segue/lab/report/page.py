@@ -1,6 +1,6 @@
 """The report of a run: one HTML page that opens without a network, and a table for the terminal.
 
-`write_report(folder)` reads what the run left there (see `report_folder`) and writes `report.html` beside it.
+`write_report(folder)` reads what the run left there (see `folder`) and writes `report.html` beside it.
 Figures are those of `result.json`; the drawings are made from logs, series and recordings. What is not there is
 said to be missing.
 """
