@@ -129,6 +129,7 @@ def measure(given: argparse.Namespace, folder: Path, each: int) -> dict[str, flo
                 *("sipp", f"127.0.0.1:{given.port}", "-sf", "scenario.xml", "-inf", "users.csv"),
                 *("-m", str(calls), "-l", str(given.at_once), "-r", "10000", "-i", "127.0.0.1"),
                 *("-nostdin", "-auth_uri", "example.org", "-timeout", "120", "-trace_err"),
+                *("-buff_size", "4194304"),  # sipp 3.6 takes 64 KiB, which the answers to one commit overflow
                 *("-trace_rtt", "-rtt_freq", "1000", "-trace_stat", "-fd", "1"),
             ],
             cwd=folder,

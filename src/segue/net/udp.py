@@ -42,7 +42,7 @@ class UdpSocket:
 
     `interface`: packets go and come through it only. `dscp`: mark of what is sent (`EXPEDITED_FORWARDING` for
     media). `kernel_time`: `now` of each datagram is when the kernel got it, not when we looked (0.6 µs more a
-    datagram). `failures` counts what could not be sent, by errno. Raises LocalError when it cannot be opened.
+    datagram). `buffer`: octets that the kernel is to keep for us, 0 for its usual number. `failures` counts what could not be sent, by errno. Raises LocalError when it cannot be opened.
     """
 
     __slots__ = (
@@ -67,11 +67,14 @@ class UdpSocket:
         on_datagram: OnDatagram,
         dscp: int = 0,
         kernel_time: bool = False,
+        buffer: int = 0,
         trace: Trace = NO_TRACE,
     ) -> None:
         self._on_datagram = on_datagram
         self._trace = trace
         self._socket = open_socket(socket.SOCK_DGRAM, local, interface, dscp)
+        if buffer:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self.interface = interface
         self.local = local_address(self._socket)
         self.failures: dict[int, int] = {}

@@ -29,6 +29,9 @@ from segue.server.core import CloseFlow, ServerCore
 from segue.server.store import Store, changes_of
 
 CONNECTIONS = 5000  # at once of each listener, handshakes under way included
+BUFFER = (
+    4 << 20
+)  # octets: what comes by UDP while a commit is on its way to the disk; the kernel may give less
 CONNECTIONS_OF_ONE = 200  # of those from one source
 RELOAD = 2.0  # seconds between looks whether users were added
 
@@ -118,7 +121,9 @@ class Server:
         def receive(octets: bytes, source: Address, now: float) -> None:
             self._receive(octets, Flow("UDP", local, source), now)
 
-        socket = UdpSocket(listen.address, on_datagram=receive, dscp=CLASS_SELECTOR_5, trace=self._trace)
+        socket = UdpSocket(
+            listen.address, on_datagram=receive, dscp=CLASS_SELECTOR_5, buffer=BUFFER, trace=self._trace
+        )
         local = socket.local
         self._sockets.append(socket)
         self._udp[local] = socket
