@@ -42,8 +42,8 @@ class UdpSocket:
 
     `interface`: packets go and come through it only. `dscp`: mark of what is sent (`EXPEDITED_FORWARDING` for
     media). `kernel_time`: `now` of each datagram is when the kernel got it, not when we looked (0.6 µs more a
-    datagram). `buffer`: octets that the kernel is to keep for us, 0 for its usual number. `failures` counts what could
-    not be sent, by errno. Raises LocalError when it cannot be opened.
+    datagram). `buffer`: octets that the kernel is to keep for us, 0 for its usual number. `failures` counts what
+    could not be sent, by errno. Raises LocalError when it cannot be opened.
     """
 
     __slots__ = (
