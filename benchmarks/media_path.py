@@ -31,6 +31,7 @@ from segue.media.coded_signal import coded_signal
 from segue.media.jitter_buffer import JitterBuffer
 from segue.media.playout import Playout
 from segue.net.entropy import SystemEntropy
+from segue.protocols.demux import sort
 
 PACKETS = 2000
 ROUNDS = 7
@@ -135,7 +136,8 @@ def whole_path(suite: Suite) -> None:
             sending += process_time() - start
             start = process_time()
             for index in range(begin, begin + 50):
-                assert far.receive(back.recv(2048), index * 0.020)
+                datagram = back.recv(2048)
+                assert far.receive(datagram, sort(datagram), index * 0.020)
                 far.play(index * 0.020 + 0.005)
             receiving += process_time() - start
         assert far.statistics is not None

@@ -17,7 +17,7 @@ from segue.lab.phones import LabPhone
 pytestmark = pytest.mark.peers
 PEERS = [
     pytest.param("baresip", marks=pytest.mark.peers("baresip")),
-    pytest.param("linphone", marks=pytest.mark.peers("linphonec")),
+    pytest.param("linphonec", marks=pytest.mark.peers("linphonec")),
 ]
 PRESSING = """
 import asyncio, sys
@@ -36,7 +36,10 @@ asyncio.run(main(*sys.argv[1:]))
 ALICE, BOB = "sip:alice@example.org", "sip:bob@example.org"
 
 
-OFFERED_TO = {"baresip": "AEAD_AES_256_GCM", "linphone": "AES_256_CM_HMAC_SHA1_80"}  # what each takes of ours
+OFFERED_TO = {
+    "baresip": "AEAD_AES_256_GCM",
+    "linphonec": "AES_256_CM_HMAC_SHA1_80",
+}  # what each takes of ours
 OFFERED_BY = "AES_CM_128_HMAC_SHA1_80"  # both
 
 
@@ -106,7 +109,7 @@ def test_peer_holds_resumes_and_hangs_up(kind, call, tmp_path: Path) -> None:
         ours, peer = call(bed, kind)
         peer.hold()
         assert "peer" in ours.wait_for("hold_changed")["held_by"]
-        if kind == "linphone":
+        if kind == "linphonec":
             await_silence(peer.heard)
             we_hear(ours)  # what it was told to play is its music on hold
         else:

@@ -16,6 +16,7 @@ from segue.call.config import MediaConfig
 from segue.call.keying import Keying
 from segue.call.media_session import MediaIdentity, MediaSession
 from segue.call.negotiation import Negotiation
+from segue.protocols.demux import sort
 from segue.protocols.sip.message import Headers, Request, Response, response_to
 from segue.protocols.sip.parser import parse_message
 from segue.protocols.sip.syntax import parse_parameters, take_quoted
@@ -190,7 +191,7 @@ class Fork:
         """Whether what the phone sent since then came here, and could be read."""
         sent = [m for m in phone.sent_media if m.at >= since]
         return bool(sent) and all(
-            m.remote == self.address and self._media.receive(m.packet, m.at) for m in sent
+            m.remote == self.address and self._media.receive(m.packet, sort(m.packet), m.at) for m in sent
         )
 
 

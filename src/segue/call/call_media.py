@@ -149,15 +149,19 @@ class CallMedia:
 
     def receive(self, datagram: bytes, port: LocalPort, source: Address, now: float) -> bool:
         """Take a datagram that came to one of our ports. True when it was authentic media."""
-        if self._keying is not None and sort(datagram) in _HANDSHAKES:
+        kind = sort(datagram)
+        if kind is Kind.RTP or kind is Kind.RTCP:
+            authentic = self.session.receive(datagram, kind, now)
+            if authentic:
+                self.paths.received(port, now)
+            return authentic
+        if self._keying is not None and kind in _HANDSHAKES:
             self._keying.receive(datagram, source, now)
             self._take_keys(now)
             self._news = True
-            return False
-        authentic = self.session.receive(datagram, now)
-        if authentic:
-            self.paths.received(port, now)
-        return authentic
+        else:
+            self._trace.drop("media", "neither media nor a handshake", kind=kind.value)
+        return False
 
     def transmits(self) -> list[bytes]:
         """What the key agreement sends the way that our media goes; kept until there is one."""

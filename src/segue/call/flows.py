@@ -27,15 +27,8 @@ KEEPALIVE_DATAGRAM = 24.0  # section 4.4.2: 24 to 29
 SILENT = 32.0  # seconds without a message after which a datagram flow may be dead: a transaction's time
 LASTING = 5.0  # seconds after which a flow counts as having worked
 PONG_WITHIN = 10.0  # section 4.4.1
-STUN_WAITS = (
-    0.5,
-    1.0,
-    2.0,
-    4.0,
-    8.0,
-    16.0,
-    8.0,
-)  # seconds after each copy of a request (RFC 8489 section 6.2.1)
+# Seconds after each copy of a request (RFC 8489 section 6.2.1).
+STUN_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 8.0)
 
 
 class Server(NamedTuple):

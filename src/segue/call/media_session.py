@@ -24,7 +24,7 @@ from segue.call.agreement import AgreedFormat, MediaAgreement
 from segue.call.formats import EVENTS, OPUS, Format
 from segue.media.codecs import Codec, OpusSettings, codec_for
 from segue.media.playout import Playout, PlayoutStatistics
-from segue.protocols.demux import Kind, sort
+from segue.protocols.demux import Kind
 from segue.protocols.rtcp.packets import parse_rtcp
 from segue.protocols.rtcp.session import PeerLeft, RtcpSession
 from segue.protocols.rtp.packet import RtpPacket, parse_rtp
@@ -165,16 +165,10 @@ class MediaSession:
 
     # The packet path
 
-    def receive(self, datagram: bytes, now: float) -> bool:
-        """Take a datagram that came to one of our ports. True when it was authentic media of this call (any media,
-        when the call is in the clear)."""
-        kind = sort(datagram)
-        if kind is Kind.RTP:
-            return self._receive_rtp(datagram, now)
-        if kind is Kind.RTCP:
-            return self._receive_rtcp(datagram, now)
-        self._trace.drop("media", "neither RTP nor RTCP")
-        return False
+    def receive(self, datagram: bytes, kind: Kind, now: float) -> bool:
+        """Take a datagram that came to one of our ports, RTP or RTCP as `demux.sort` says. True when it was authentic
+        media of this call (any media, when the call is in the clear)."""
+        return self._receive_rtp(datagram, now) if kind is Kind.RTP else self._receive_rtcp(datagram, now)
 
     def play(self, now: float) -> Frame | None:
         """The next 20 ms for the listener's ear; None until something is agreed."""

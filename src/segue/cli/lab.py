@@ -11,7 +11,7 @@ import click
 from segue.base.errors import LocalError
 from segue.cli.output_path import writable_file, writable_folder
 from segue.emulator.links import PRESETS
-from segue.lab.options import BREAKS, MODES, SCENARIOS, SIGNALLING
+from segue.lab.options import BREAKS, MODES, PHONES, SCENARIOS, SIGNALLING
 
 if TYPE_CHECKING:
     from segue.lab.options import RunOptions
@@ -102,8 +102,12 @@ def list_scenarios(as_json: bool) -> None:
 @click.option("--seed", type=int, default=1, show_default=True, help="The same one gives the same links.")
 @click.option("--speed", type=float, default=0, metavar="M/S", help="Of the walk. [2, repeated walks 4]")
 @click.option("--caller", type=click.Choice(["mn", "cn"]), default="mn", show_default=True)
-@click.option("--mn", default="segue", show_default=True, metavar="PHONE", help="The phone that moves.")
-@click.option("--cn", default="segue", show_default=True, metavar="PHONE", help="The phone that stays.")
+@click.option(
+    "--mn", type=click.Choice(PHONES), default="segue", show_default=True, help="The phone that moves."
+)
+@click.option(
+    "--cn", type=click.Choice(PHONES), default="segue", show_default=True, help="The phone that stays."
+)
 @click.option(
     "--talk", default="coded", show_default=True, metavar="FILE|coded|speech", help="What both talk."
 )

@@ -16,6 +16,7 @@ BREAKS = ("carrier", "address", "interface")
 SIGNALLING = ("tls", "tcp", "udp")
 PHONES = ("segue", "baresip", "linphonec")
 KEYED_OVER = ("tls",)
+CODED = "coded"  # the talk of which each 40 ms tells which it is
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class RunOptions:
     caller: str = "mn"
     mn: str = "segue"
     cn: str = "segue"
-    talk: str = "coded"
+    talk: str = CODED
     initial_sequence: int | None = None
     attacks: int = 1000
     speed: float = 0.0

@@ -36,6 +36,7 @@ from segue.lab.measure.address_monitor import read_monitor
 from segue.lab.measure.capture import read_captures
 from segue.lab.measure.measures import Delivery, Sighting
 from segue.lab.measure.open_sockets import Bound, bound_sockets
+from segue.lab.measure.unheard import listen
 from segue.lab.networks.links import LinkEvent
 from segue.lab.networks.network import LINK_TIME, Network
 from segue.lab.networks.topology import (
@@ -45,14 +46,12 @@ from segue.lab.networks.topology import (
     Topology,
     with_moving_correspondent,
 )
-from segue.lab.options import RunOptions
-from segue.lab.phones import LabPhone, Office
-from segue.media.coded_signal import BLOCK, Heard, analyse
+from segue.lab.options import CODED, RunOptions
+from segue.lab.phones import USERS, LabPhone, Office
+from segue.media.coded_signal import Heard, analyse
 
-USERS = {"mn": "alice", "cn": "bob"}
 OTHER = {"mn": "cn", "cn": "mn"}
 PATIENCE = 10.0  # seconds
-EDGE = 0.1  # seconds at an edge of a stretch in which no block need begin
 
 
 def _topology() -> Topology:
@@ -330,11 +329,5 @@ class Pair:
 
     def unheard_ms(self, host: str, began: float, ended: float) -> float:
         """Milliseconds of the other's signal between these times that its recording does not contain."""
-        inside = [(at, piece.block) for at, piece in self.heard(host) if began <= at <= ended]
-        if not inside:
-            return (ended - began) * 1000
-        middle, reach = np.median([block for _, block in inside]), (ended - began) / BLOCK + 25
-        blocks = {block for _, block in inside if abs(block - middle) < reach}  # others are accidents
-        edges = (inside[0][0] - began, ended - inside[-1][0])
-        silent = sum(edge for edge in edges if edge > EDGE)
-        return 1000.0 * (BLOCK * (max(blocks) - min(blocks) + 1 - len(blocks)) + silent)
+        begin = self.said(host, "up")[0]["time"]
+        return listen(self.phones[host].recording, CODED, begin).between_ms(began, ended)

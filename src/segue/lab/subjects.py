@@ -11,15 +11,11 @@ from typing import Protocol
 
 from segue.base.errors import LocalError
 from segue.lab.networks.network import Network
-from segue.lab.networks.topology import DOMAIN
-from segue.lab.options import RunOptions
-from segue.lab.peers.baresip import Baresip
-from segue.lab.peers.linphone import Linphone
+from segue.lab.options import CODED, RunOptions
+from segue.lab.peers.phones import make_peer
 from segue.lab.phones import USERS, LabPhone, Office
 
 RINGING = 0.3  # seconds before ours answers
-PORTS = {"tls": 5061, "tcp": 5060, "udp": 5060}
-OTHERS: dict[str, type[Baresip] | type[Linphone]] = {"baresip": Baresip, "linphonec": Linphone}
 
 
 class Subject(Protocol):
@@ -70,7 +66,7 @@ class OtherPhone:
     def __init__(
         self, kind: str, network: Network, office: Office, host: str, folder: Path, options: RunOptions
     ) -> None:
-        if options.talk != "coded":
+        if options.talk != CODED:
             raise LocalError(f"{kind} talks the coded signal only", "leave out --talk")
         self.user = USERS[host]
         self.radio = folder / f"{host}.radio"
@@ -79,18 +75,7 @@ class OtherPhone:
         self._events.parent.mkdir(parents=True, exist_ok=True)
         self._options = options
         self._calls = False
-        server = network.address("proxy", options.family)
-        self._phone = OTHERS[kind](
-            network.hosts[host],
-            folder / "phones" / host,
-            aor=f"sip:{self.user}@{DOMAIN}",
-            password=office.password_file(self.user).read_text().strip(),
-            proxy=(f"[{server}]" if options.family == 6 else str(server)) + f":{PORTS[options.signalling]}",
-            transport=options.signalling,
-            keying=options.agreed_keying,
-            ca=office.ca,
-            codec=options.codec,
-        )
+        self._phone = make_peer(kind, network, office, host, folder / "phones" / host, options)
 
     def answer(self, resolvers: str) -> None:  # noqa: ARG002 (it is given the server's address)
         self._phone.start()

@@ -19,9 +19,9 @@ from typing import Any
 from segue.base.errors import LocalError
 from segue.lab.attacks.attack import LOG, start_attacks
 from segue.lab.attacks.attacker import BYE, CANCEL, FORGED_MEDIA, REINVITE, REPLAYED_MEDIA, RTCP_BYE, Phase
-from segue.lab.attacks.eavesdropper import CODED, as_attack, eavesdrop
+from segue.lab.attacks.eavesdropper import as_attack, eavesdrop
 from segue.lab.attacks.verdict import RATE, AttackResult, judge
-from segue.lab.measure.spoken import spoken_signal
+from segue.lab.measure.spoken import human_speech
 from segue.lab.networks.links import python_command
 from segue.lab.networks.network import Network, wait_for
 from segue.lab.networks.topology import DOMAIN, OFFICE_TO_CAFE, StationInterface, Topology
@@ -150,8 +150,7 @@ def _run(
         callee.terminate()
         callee.wait(5)
         capture.stop()
-    speech = None if options.talk == CODED else spoken_signal(options.talk, RATE)
-    results = judge(folder, until=until, speech=speech)
+    results = judge(folder, until=until, speech=human_speech(options.talk, RATE))
     if control.overheard:
         heard = eavesdrop(
             folder / "captures", folder / "overheard", talkers=(options.talk,), injected=folder / LOG

@@ -28,13 +28,13 @@ from segue.lab.attacks.wiretap import is_media
 from segue.lab.measure.capture import Captured, read_captures
 from segue.lab.measure.packets import TCP, UDP, Packet
 from segue.lab.measure.spoken import spoken_signal
+from segue.lab.options import CODED
 from segue.media.codecs import codec_for
 from segue.media.coded_signal import analyse
 from segue.media.level import level_dbov
 from segue.protocols.rtp.packet import RtpPacket, parse_rtp
 
 EAVESDROPPING = "eavesdropping"
-CODED = "coded"  # a talker of the lab's coded signal
 SHORTEST = 25  # packets: of less than half a second nothing is said
 PACKET_TIME = 0.02  # seconds
 RATE = 8000  # Hz, of comparisons

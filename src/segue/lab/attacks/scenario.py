@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from segue.base.frame import Samples
 from segue.lab.attacks.attack import LOG, start_attacks
 from segue.lab.attacks.controls import run_controls
-from segue.lab.attacks.eavesdropper import CODED, as_attack, eavesdrop
+from segue.lab.attacks.eavesdropper import as_attack, eavesdrop
 from segue.lab.attacks.verdict import RATE, AttackResult, as_json, judge
-from segue.lab.measure.spoken import spoken_signal
+from segue.lab.measure.spoken import human_speech
 from segue.lab.networks.network import Network
 from segue.lab.options import RunOptions
 from segue.lab.phones import Office
@@ -45,7 +44,7 @@ def conclude(folder: Path, options: RunOptions, progress: Progress) -> None:
     if not options.attacks:
         return
     progress("judging what was tried", 0, 1)
-    results = [] if not options.attacked else judge(folder, speech=_speech(options))
+    results = [] if not options.attacked else judge(folder, speech=human_speech(options.talk, RATE))
     results.append(_overhear(folder, options))
     controls = run_controls(folder / "controls", options, progress=progress) if options.attacked else []
     (folder / RESULTS).write_text(json.dumps(as_json(results, controls), indent=1))
@@ -66,7 +65,3 @@ def _overhear(folder: Path, options: RunOptions) -> AttackResult:
         injected=log if log.exists() else None,
     )
     return as_attack(heard)
-
-
-def _speech(options: RunOptions) -> Samples | None:
-    return None if options.talk == CODED else spoken_signal(options.talk, RATE)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from segue.base.frame import Samples
 from segue.devices.open import open_source
+from segue.lab.options import CODED
 
 WINDOW, HOP = 0.08, 0.04  # seconds
 ALIKE = 0.6  # normalised correlation from which a window counts as found
@@ -42,6 +43,11 @@ def spoken_signal(text: str, rate: int) -> Samples:
         frames.append(source.read().samples)
     source.close()
     return np.concatenate(frames) if frames else np.zeros(0, np.int16)
+
+
+def human_speech(text: str, rate: int) -> Samples | None:
+    """The same; None for the coded signal, which needs no comparing."""
+    return None if text == CODED else spoken_signal(text, rate)
 
 
 def places(recording: Samples, spoken: Samples, rate: int) -> list[Place]:

@@ -16,9 +16,9 @@ from segue.base.errors import LocalError
 from segue.base.frame import Samples
 from segue.base.resample import resample
 from segue.lab.measure import measures, spoken
+from segue.lab.options import CODED
 from segue.media.coded_signal import BLOCK, analyse, outages, repeated_ms
 
-CODED = "coded"
 RATE = 8000  # Hz, at which speech is compared
 BEFORE = 1.0  # seconds before a move in which what is missing counts as its
 UNDER_WAY = 1.0  # seconds at a recording's end that may lack the signal: the call was over
@@ -39,6 +39,11 @@ class Listened:
         """What was not heard because of a move, from `began` to `ended`."""
         inside = [ms for at, ms in self.missing if began - BEFORE <= at <= ended + measures.AFTER]
         return round(sum(inside), 1)
+
+    def between_ms(self, began: float, ended: float) -> float:
+        """What was not heard from `began` to `ended` (Unix times)."""
+        inside = (min(ended, at + ms / 1000) - max(began, at) for at, ms in self.missing)
+        return round(sum(seconds * 1000 for seconds in inside if seconds > 0), 1)
 
 
 def listen(recording: Path, speech: str, begin: float) -> Listened:

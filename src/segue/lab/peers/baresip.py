@@ -58,8 +58,8 @@ class Baresip:
         ]
         if keying == "sdes":
             parameters.append("mediaenc=srtp-mand")
+        (folder / "accounts").touch(0o600)
         (folder / "accounts").write_text(f"<{aor};transport={transport}>;{';'.join(parameters)}\n")
-        (folder / "accounts").chmod(0o600)
         write_coded(folder / "speech.wav", rate, channels)
         self._loudspeaker = Loudspeaker(folder, "loudspeaker", rate, channels)
         self.heard = Recording(self._loudspeaker.recording, rate)

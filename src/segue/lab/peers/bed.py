@@ -24,18 +24,14 @@ from segue.emulator.links import preset
 from segue.lab.networks.network import Network
 from segue.lab.networks.topology import DOMAIN, OFFICE_TO_CAFE
 from segue.lab.options import RunOptions
-from segue.lab.peers.baresip import Baresip
 from segue.lab.peers.kamailio import Kamailio
-from segue.lab.peers.linphone import Linphone
+from segue.lab.peers.phones import Peer, make_peer, server_address
 from segue.lab.peers.program import wait_until
 from segue.lab.peers.sipp import Sipp
 from segue.lab.phones import USERS, LabPhone, Office, segue_command
 
-PORTS = {"tls": 5061, "tcp": 5060, "udp": 5060}
 FADING = (-60, -84, 8.0)  # dBm at first, dBm at last, dB a second
 OVERLAP = 1.0  # seconds from the end of a soft move until the old network is gone
-
-Peer = Baresip | Linphone
 
 
 class Bed:
@@ -106,30 +102,12 @@ class Bed:
     @property
     def proxy(self) -> str:
         """`HOST:PORT` of the server for this transport."""
-        return f"{self.bracketed('proxy')}:{PORTS[self.transport]}"
+        return server_address(self.network, self.options)
 
-    def bracketed(self, host: str) -> str:
-        address = self.network.address(host, self.family)
-        return f"[{address}]" if self.family == 6 else str(address)
-
-    def _peer_options(self) -> dict[str, Any]:
-        return {
-            "aor": f"sip:bob@{DOMAIN}",
-            "password": self.password("bob"),
-            "proxy": self.proxy,
-            "transport": self.transport,
-            "keying": self.options.agreed_keying,
-            "ca": self.office.ca,
-            "codec": self.codec,
-        }
-
-    def peer(self, kind: str, **options: Any) -> Peer:
+    def peer(self, kind: str, *, answers: bool = True) -> Peer:
         """A registered phone at cn whose user is bob."""
-        made: Peer
-        if kind == "baresip":
-            made = Baresip(self.network.hosts["cn"], self.folder / kind, **self._peer_options(), **options)
-        else:
-            made = Linphone(self.network.hosts["cn"], self.folder / kind, **self._peer_options(), **options)
+        folder = self.folder / kind
+        made = make_peer(kind, self.network, self.office, "cn", folder, self.options, answers=answers)
         self._ends.callback(made.stop)
         made.start()
         return made
@@ -175,16 +153,8 @@ class Bed:
         typed.touch(0o600)
         typed.write_text(password or self.password("alice"))
         command = segue_command(
-            *(
-                "call",
-                callee,
-                "--aor",
-                f"sip:alice@{DOMAIN}",
-                "--password-file",
-                typed,
-                "--ca",
-                self.office.ca,
-            ),
+            *("call", callee, "--aor", f"sip:alice@{DOMAIN}"),
+            *("--password-file", typed, "--ca", self.office.ca),
             *("--transport", self.transport, "--keying", self.options.agreed_keying, "--family", self.family),
             *("--audio-in", "silence", "--audio-out", "null", "--codec", self.codec),
             *("--resolver-dir", self.resolvers, "--state-dir", self.folder),

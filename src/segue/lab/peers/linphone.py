@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from configparser import ConfigParser
 from pathlib import Path
 
 from segue.base.errors import LocalError
@@ -40,47 +41,13 @@ class Linphone:
         for place in (".local/share/linphone", ".config/linphone"):  # without them its core never starts
             (folder / place).mkdir(parents=True, exist_ok=True)
         write_coded(folder / "speech.wav", rate)
-        user, _, domain = aor.partition(":")[2].partition("@")
-        ports = {name: -1 if name == transport else 0 for name in ("udp", "tcp", "tls")}
-        sections: dict[str, dict[str, object]] = {
-            "sip": {
-                **{f"sip_{name}_port": port for name, port in ports.items()},
-                "default_proxy": 0,
-                "register_only_when_network_is_up": 0,
-                "media_encryption": _ENCRYPTION[keying],
-                "root_ca": ca,
-                "verify_server_certs": 1,
-                "verify_server_cn": 0,  # the certificate is the domain's, the route an address
-                "guess_hostname": 1,
-                "use_ipv6": int(proxy.startswith("[")),
-            },
-            "proxy_0": {
-                "reg_proxy": f"<sip:{proxy};transport={transport}>",
-                "reg_route": f"<sip:{proxy};transport={transport};lr>",
-                "reg_identity": f"<{aor}>",
-                "reg_expires": 600,
-                "reg_sendregister": 1,
-                "publish": 0,
-            },
-            "auth_info_0": {"username": user, "passwd": password, "realm": domain, "domain": domain},
-            "sound": {"playback_dev_id": "", "echocancellation": 0, "agc": 0},
-            "net": {"mtu": 1300, "firewall_policy": 0},
-            "misc": {"media_encryption_mandatory": int(keying != "none")},
-        }
-        for number, name in enumerate(_CODECS):
-            kind, clock, channels = f"{name}/1".split("/")[:3]
-            sections[f"audio_codec_{number}"] = {
-                "mime": kind,
-                "rate": clock,
-                "channels": channels,
-                "enabled": int(kind.lower() == codec.lower()),
-            }
-        text = "".join(
-            f"[{section}]\n" + "".join(f"{name}={value}\n" for name, value in values.items()) + "\n"
-            for section, values in sections.items()
-        )
-        (folder / "linphonerc").write_text(text)
-        (folder / "linphonerc").chmod(0o600)
+        settings = ConfigParser(interpolation=None)
+        settings.optionxform = str  # type: ignore[assignment]
+        settings.read_dict(_settings(aor, password, proxy, transport, keying, ca, codec))
+        file = folder / "linphonerc"
+        file.touch(0o600)
+        with file.open("w") as opened:
+            settings.write(opened, space_around_delimiters=False)
 
     def start(self, timeout: float = 15.0) -> None:
         """Returns when it has registered."""
@@ -146,3 +113,42 @@ class Linphone:
             with contextlib.suppress(LocalError):
                 wait_until(lambda: not self.program.running, 3, "linphonec's end")
         self.program.stop()
+
+
+def _settings(
+    aor: str, password: str, proxy: str, transport: str, keying: str, ca: str, codec: str
+) -> dict[str, dict[str, object]]:
+    """Its configuration file, by sections."""
+    user, _, domain = aor.partition(":")[2].partition("@")
+    ports = {name: -1 if name == transport else 0 for name in ("udp", "tcp", "tls")}
+    sections: dict[str, dict[str, object]] = {
+        "sip": {
+            **{f"sip_{name}_port": port for name, port in ports.items()},
+            "default_proxy": 0,
+            "register_only_when_network_is_up": 0,
+            "media_encryption": _ENCRYPTION[keying],
+            "root_ca": ca,
+            "verify_server_certs": 1,
+            "verify_server_cn": 0,  # the certificate is the domain's, the route an address
+            "guess_hostname": 1,
+            "use_ipv6": int(proxy.startswith("[")),
+        },
+        "proxy_0": {
+            "reg_proxy": f"<sip:{proxy};transport={transport}>",
+            "reg_route": f"<sip:{proxy};transport={transport};lr>",
+            "reg_identity": f"<{aor}>",
+            "reg_expires": 600,
+            "reg_sendregister": 1,
+            "publish": 0,
+        },
+        "auth_info_0": {"username": user, "passwd": password, "realm": domain, "domain": domain},
+        "sound": {"playback_dev_id": "", "echocancellation": 0, "agc": 0},
+        "net": {"mtu": 1300, "firewall_policy": 0},
+        "misc": {"media_encryption_mandatory": int(keying != "none")},
+    }
+    for number, name in enumerate(_CODECS):
+        kind, clock, channels = f"{name}/1".split("/")[:3]
+        enabled = int(kind.lower() == codec.lower())
+        codec_facts = {"mime": kind, "rate": clock, "channels": channels, "enabled": enabled}
+        sections[f"audio_codec_{number}"] = codec_facts
+    return sections
