@@ -31,7 +31,7 @@ from segue.server.store import Store, changes_of
 CONNECTIONS = 5000  # at once of each listener, handshakes under way included
 BUFFER = (
     4 << 20
-)  # octets: what comes by UDP while a commit is on its way to the disk; the kernel may give less
+)  # octets that may come by UDP while a commit is on its way to the disk; the kernel may give less
 CONNECTIONS_OF_ONE = 200  # of those from one source
 RELOAD = 2.0  # seconds between looks whether users were added
 
