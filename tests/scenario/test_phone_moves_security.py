@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from segue.base.address import Address
+from segue.base.address import Address, LocalPort
 from segue.call import events as say
-from segue.call.path import LocalPort
 from segue.protocols.rtp.packet import parse_rtp
 from segue.testing.phones import Street, TestPhone, phone_config
 

@@ -59,6 +59,13 @@ def source_key(host: str) -> str:
     return str(ipaddress.IPv6Network((host, 64), strict=False))
 
 
+class LocalPort(NamedTuple):
+    """Where datagrams can arrive: an interface and our address on it."""
+
+    interface: str
+    address: Address
+
+
 class Path(NamedTuple):
     """A way between two hosts: our interface and address, and the peer's address.
 

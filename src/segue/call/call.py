@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from segue.base.address import LocalPort
 from segue.base.entropy import Entropy, token
 from segue.base.errors import LocalError, RemoteError
 from segue.base.machine import earliest
@@ -18,7 +19,6 @@ from segue.call import events as say
 from segue.call.call_media import CallMedia, Ports
 from segue.call.config import MediaConfig
 from segue.call.keying import Keying
-from segue.call.path import LocalPort
 from segue.call.registration import Authorize
 from segue.protocols.sip import session_events as said
 from segue.protocols.sip.dialog import Dialog

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from segue.base.address import Address
+from segue.base.address import Address, LocalPort
 from segue.base.entropy import Entropy
 from segue.base.errors import LocalError, RemoteError
 from segue.base.keying import KeyAgreement, KeyingFailed, KeysReady, Verification
@@ -18,7 +18,7 @@ from segue.call.config import MediaConfig
 from segue.call.keying import PENDING, UNPROTECTED
 from segue.call.media_session import MediaIdentity, MediaSession
 from segue.call.negotiation import Negotiation
-from segue.call.path import LocalPort, MediaPaths
+from segue.call.path import MediaPaths
 from segue.protocols.demux import Kind, sort
 from segue.protocols.sdp import parse_sdp
 

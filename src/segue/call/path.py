@@ -11,20 +11,11 @@ signalling (ICE) enter here too: `remote_moved` is called by whoever holds the p
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from segue.base.address import Address, Path
+from segue.base.address import Address, LocalPort, Path
 from segue.base.machine import earliest
 
 LINGER = 0.5  # seconds that the old port still listens after media flows on the new one: reordered packets
 SILENT_LINGER = 10.0  # seconds after the peer agreed to the new one, when no media flows (on hold)
-
-
-class LocalPort(NamedTuple):
-    """Where media can arrive: an interface and our address on it."""
-
-    interface: str
-    address: Address
 
 
 class MediaPaths:

@@ -29,12 +29,11 @@ from typing import Any
 
 import numpy as np
 
-from segue.lab.attacks.wiretap import is_media
 from segue.lab.measure import measures, security
 from segue.lab.measure.address_monitor import Heard as Said
 from segue.lab.measure.address_monitor import read_monitor
 from segue.lab.measure.capture import read_captures
-from segue.lab.measure.measures import Delivery, Sighting
+from segue.lab.measure.measures import Delivery, Sighting, is_media
 from segue.lab.measure.open_sockets import Bound, bound_sockets
 from segue.lab.measure.unheard import listen
 from segue.lab.networks.links import LinkEvent

@@ -8,12 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from segue.base.address import Address
+from segue.base.address import Address, LocalPort
 from segue.base.errors import LocalError
 from segue.base.frame import Frame
 from segue.base.trace import NO_TRACE, Trace
 from segue.call.call import Call, CallState
-from segue.call.path import LocalPort
 from segue.net.packet_clock import PacketClock
 from segue.net.udp import UdpSocket, open_pair
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from segue.base.address import Address
+from segue.base.address import Address, LocalPort
 from segue.base.entropy import fraction
 from segue.base.errors import LocalError, RemoteError
 from segue.base.frame import Frame
@@ -24,7 +24,6 @@ from segue.call import events as say
 from segue.call.call import Call, CallState
 from segue.call.config import MediaConfig
 from segue.call.flows import CloseWanted, LocateWanted, OpenWanted, Origin, PingWanted, Server
-from segue.call.path import LocalPort
 from segue.mobility.observation import AddressFact, LinkFact, RouteFact, SignalFact
 from segue.phone.config import Account, LabOptions, PhoneConfig, Sound
 from segue.phone.user_agent import UserAgent

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segue.base.address import Address
+from segue.base.address import Address, LocalPort
 from segue.base.entropy import Entropy
 from segue.base.errors import LocalError, RemoteError
 from segue.base.frame import Frame
@@ -15,7 +15,7 @@ from segue.base.keying import Suite
 from segue.call.call_media import PORTS, CallMedia
 from segue.call.config import MediaConfig
 from segue.call.keying import Keying
-from segue.call.path import LINGER, LocalPort
+from segue.call.path import LINGER
 from segue.testing.entropy import SeededEntropy
 
 

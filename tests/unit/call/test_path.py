@@ -1,7 +1,7 @@
 """Which path media takes, and which it may come in on."""
 
-from segue.base.address import Address
-from segue.call.path import LINGER, SILENT_LINGER, LocalPort, MediaPaths
+from segue.base.address import Address, LocalPort
+from segue.call.path import LINGER, SILENT_LINGER, MediaPaths
 
 OLD = LocalPort("wlan0", Address("2001:db8:1::10", 4000))
 NEW = LocalPort("wwan0", Address("2001:db8:3::10", 4000))

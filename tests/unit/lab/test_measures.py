@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from segue.lab.measure.measures import Delivery, Sighting, deliveries, gap, lost
+from segue.lab.measure.measures import Delivery, Sighting, deliveries, gap, is_media, is_report, lost
+from segue.lab.measure.packets import UDP, Packet
 
 PERIOD = 0.02
 
@@ -64,3 +65,16 @@ def test_what_an_attacker_sent_is_no_media_and_a_copy_counts_once() -> None:
     assert len(found) == 100
     assert [d.sequence for d in found if d.received_at is None] == [50]
     assert found[7].received_at == pytest.approx(0.15)
+
+
+def test_a_query_of_the_dns_may_look_like_rtp_and_rtcp() -> None:
+    """One identifier in 32 does; taken for a report, it would be one in the clear."""
+    report, media = b"\x80\xc8" + bytes(26), b"\x80\x08" + bytes(26)
+    for ports in ((40000, 53), (53, 40000)):
+        assert not is_report(datagram(ports, report)) and not is_media(datagram(ports, media))
+    between_phones = (40000, 40002)
+    assert is_report(datagram(between_phones, report)) and is_media(datagram(between_phones, media))
+
+
+def datagram(ports: tuple[int, int], octets: bytes) -> Packet:
+    return Packet("2001:db8:1::10", ports[0], "2001:db8:4::10", ports[1], UDP, octets)

@@ -24,8 +24,8 @@ from segue.devices.wav_sink import WavSink
 from segue.lab.attacks.attack import read_log
 from segue.lab.attacks.forgeries import codec_name
 from segue.lab.attacks.verdict import AttackResult
-from segue.lab.attacks.wiretap import is_media
 from segue.lab.measure.capture import Captured, read_captures
+from segue.lab.measure.measures import is_media
 from segue.lab.measure.packets import TCP, UDP, Packet
 from segue.lab.measure.spoken import spoken_signal
 from segue.lab.options import CODED

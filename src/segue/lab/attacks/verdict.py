@@ -33,9 +33,9 @@ from segue.lab.attacks.attacker import (
     RTCP_BYE,
 )
 from segue.lab.attacks.forgeries import ATTACKER, TONE_HZ
-from segue.lab.attacks.wiretap import is_media
 from segue.lab.measure import spoken
 from segue.lab.measure.capture import Captured, read_captures
+from segue.lab.measure.measures import is_media
 from segue.lab.measure.packets import UDP, Packet
 from segue.media.coded_signal import BLOCK, PERIOD, Heard, analyse
 from segue.protocols.sip.message import Response

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from segue.base.errors import RemoteError
 from segue.lab.attacks.forgeries import DialogView, Udp
-from segue.lab.measure.measures import is_rtp
+from segue.lab.measure.measures import is_media
 from segue.lab.measure.packets import TCP, UDP, Packet, parse_frame
 from segue.protocols.rtp.packet import RtpPacket, parse_rtp
 from segue.protocols.sip.message import Message, Request, Response
@@ -59,12 +59,6 @@ def udp_of(frame: bytes, packet: Packet) -> Udp:
         packet.destination_port,
         packet.payload,
     )
-
-
-def is_media(packet: Packet) -> bool:
-    """RTP between ports that are nobody's: a query of the DNS may look like RTP too."""
-    ports = (packet.source_port, packet.destination_port)
-    return packet.protocol == UDP and min(ports) >= 1024 and is_rtp(packet.payload)
 
 
 class Wiretap:

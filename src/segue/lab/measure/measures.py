@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from segue.lab.measure.packets import UDP, Packet
+
 PACKET_TIME = 0.02  # seconds
 BEFORE, AFTER = 0.5, 5.0  # seconds of the window around a move
 ENDING = 1.0  # seconds of silence at a window's end that may be the call's
@@ -61,8 +63,19 @@ def is_rtp(octets: bytes) -> bool:
     return len(octets) >= 12 and octets[0] >> 6 == 2 and not 192 <= octets[1] <= 223
 
 
-def is_rtcp(octets: bytes) -> bool:
-    return len(octets) >= 8 and octets[0] >> 6 == 2 and 192 <= octets[1] <= 223
+def is_media(packet: Packet) -> bool:
+    """RTP between ports that are nobody's: a query of the DNS may look like RTP too."""
+    return _is_between_phones(packet) and is_rtp(packet.payload)
+
+
+def is_report(packet: Packet) -> bool:
+    """RTCP between such ports."""
+    octets = packet.payload
+    return _is_between_phones(packet) and len(octets) >= 8 and octets[0] >> 6 == 2 and 192 <= octets[1] <= 223
+
+
+def _is_between_phones(packet: Packet) -> bool:
+    return packet.protocol == UDP and min(packet.source_port, packet.destination_port) >= 1024
 
 
 def ssrc_of(octets: bytes) -> int:

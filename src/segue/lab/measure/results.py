@@ -11,12 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from segue.lab.attacks.wiretap import is_media
 from segue.lab.measure import measures, security
 from segue.lab.measure.address_monitor import address_phase, read_monitor
 from segue.lab.measure.capture import Captured, read_captures
-from segue.lab.measure.measures import Delivery, Direction, Sighting
-from segue.lab.measure.packets import UDP
+from segue.lab.measure.measures import Delivery, Direction, Sighting, is_media, is_report
 from segue.lab.measure.unheard import Listened, listen
 from segue.lab.networks.links import LinkEvent
 from segue.lab.networks.topology import TOPOLOGIES
@@ -48,9 +46,9 @@ class Run:
         for captured in frames:
             host = captured.place.partition(" ")[0]
             packet = captured.packet()
-            if host not in self.sent or packet is None or packet.protocol != UDP:
+            if host not in self.sent or packet is None:
                 continue
-            if not captured.received and measures.is_rtcp(packet.payload):
+            if not captured.received and is_report(packet):
                 self.reports[host].append(Sighting(captured.time, captured.place, packet.payload))
             if is_media(packet):
                 side = self.received if captured.received else self.sent
