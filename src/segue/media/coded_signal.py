@@ -211,10 +211,10 @@ def outages(heard: Iterable[Heard]) -> list[tuple[float, int]]:
 
 
 def _onwards(pieces: list[Heard]) -> list[Heard]:
-    """Without those that repeat what came before."""
+    """Without those that repeat what came before, and each block where it was heard first."""
     onwards: list[Heard] = []
     for piece in pieces:
-        if not onwards or piece.block >= onwards[-1].block:
+        if not onwards or piece.block > onwards[-1].block:
             onwards.append(piece)
     return onwards
 

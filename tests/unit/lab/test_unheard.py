@@ -66,3 +66,13 @@ def test_what_was_heard_twice(talk: str, tmp_path: Path) -> None:
 def test_without_a_recording_nothing_is_known(tmp_path: Path) -> None:
     with pytest.raises(LocalError, match="no recording"):
         listen(tmp_path / "heard.wav", "coded", 0)
+
+
+def test_an_outage_with_an_echo_of_what_was_before_it_at_its_end(tmp_path: Path) -> None:
+    """It ends where words come back, and is not counted again for as long as it was."""
+    said, hole = SPEECH["coded"], np.zeros(3 * RATE, np.int16)
+    before, after = said[: 2 * RATE], said[5 * RATE : 8 * RATE]
+    again = before[-600:]
+    listened = listen(recorded(tmp_path, before, hole[600:], again, after), "coded", 1000.0)
+    assert listened.total_ms == pytest.approx(3000, abs=80)
+    assert listened.between_ms(1005.2, 1007.8) == 0
