@@ -70,7 +70,34 @@ class SignalFact:
     network: str = ""  # SSID or operator, where known
 
 
-Fact = LinkFact | AddressFact | RouteFact | SignalFact
+@dataclass(frozen=True)
+class MediaFact:
+    """Nothing of the peer's comes over the interface though it is known to send (`mobility.silence`), or something
+    does again."""
+
+    interface: str
+    silent: bool
+
+
+@dataclass(frozen=True)
+class AnswerFact:
+    """Whether somebody out there, our server or the peer, has answered a check that left by this address."""
+
+    interface: str
+    address: str
+    answered: bool
+
+
+@dataclass(frozen=True)
+class SpeechFact:
+    """Whether somebody speaks in the call, at either end: an expected move had better wait for a pause. It is about
+    no interface."""
+
+    speaks: bool
+    interface: str = ""
+
+
+Fact = LinkFact | AddressFact | RouteFact | SignalFact | MediaFact | AnswerFact | SpeechFact
 
 
 @dataclass
@@ -101,6 +128,8 @@ class Observation:
 
     def receive(self, fact: Fact, now: float) -> None:
         """Take one fact."""
+        if isinstance(fact, MediaFact | AnswerFact | SpeechFact):
+            return  # about a call, not about a network: the conductor's
         if fact.interface in self._ignore or (self._only and fact.interface not in self._only):
             return
         if isinstance(fact, LinkFact) and not fact.present:
