@@ -75,3 +75,8 @@ class Path(NamedTuple):
     interface: str
     local: Address
     remote: Address
+
+    @property
+    def port(self) -> LocalPort:
+        """Our end of it."""
+        return LocalPort(self.interface, self.local)

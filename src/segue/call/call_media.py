@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from segue.base.address import Address, LocalPort
+from segue.base.address import LocalPort, Path
 from segue.base.entropy import Entropy
 from segue.base.errors import LocalError, RemoteError
 from segue.base.keying import KeyAgreement, KeyingFailed, KeysReady, Verification
@@ -147,27 +147,38 @@ class CallMedia:
 
     # The five verbs: of the sound, and of a key agreement that talks on the media path
 
-    def receive(self, datagram: bytes, port: LocalPort, source: Address, now: float) -> bool:
-        """Take a datagram that came to one of our ports. True when it was authentic media."""
+    def receive(self, datagram: bytes, path: Path, now: float) -> bool:
+        """Take a datagram that came to `path.local` from `path.remote`. True when it was authentic media."""
         kind = sort(datagram)
         if kind is Kind.RTP or kind is Kind.RTCP:
             authentic = self.session.receive(datagram, kind, now)
             if authentic:
-                self.paths.received(port, now)
+                self.paths.received(path.port, now)
             return authentic
         if self._keying is not None and kind in _HANDSHAKES:
-            self._keying.receive(datagram, source, now)
+            self._keying.receive(datagram, path.remote, now)
             self._take_keys(now)
             self._news = True
         else:
             self._trace.drop("media", "neither media nor a handshake", kind=kind.value)
         return False
 
-    def transmits(self) -> list[bytes]:
+    def transmits(self) -> list[tuple[Path, bytes]]:
         """What the key agreement sends the way that our media goes; kept until there is one."""
-        if self._keying is None or self.paths.active is None:
+        way = self.paths.active
+        if self._keying is None or way is None:
             return []
-        return self._keying.transmits()
+        return [(way, octets) for octets in self._keying.transmits()]
+
+    def ways(self, octets: int) -> tuple[Path, ...]:
+        """The paths that a packet of our media of this size leaves on now."""
+        return () if self.paths.active is None else (self.paths.active,)
+
+    def report_ways(self) -> tuple[Path, ...]:
+        """The same for RTCP: beside our media, or at the peer's other port when it has no rtcp-mux."""
+        agreement = self.agreement
+        way = self.paths.active if agreement is not None and agreement.rtcp_mux else self.paths.rtcp
+        return () if way is None else (way,)
 
     def deadline(self) -> float | None:
         return earliest(self.session.deadline(), self._keying.deadline() if self._keying else None)

@@ -18,6 +18,11 @@ LINGER = 0.5  # seconds that the old port still listens after media flows on the
 SILENT_LINGER = 10.0  # seconds after the peer agreed to the new one, when no media flows (on hold)
 
 
+def rtcp_port(port: LocalPort) -> LocalPort:
+    """The one that was opened beside it for RTCP (RFC 3550 section 11)."""
+    return port._replace(address=Address(port.address.host, port.address.port + 1))
+
+
 class MediaPaths:
     """Pure; the phone opens and closes the sockets behind the ports that are named here."""
 
@@ -37,10 +42,10 @@ class MediaPaths:
 
     @property
     def rtcp(self) -> Path | None:
-        """Where our RTCP leaves: the same path, unless the peer has no rtcp-mux (RFC 5761)."""
+        """Where our RTCP leaves for a peer without rtcp-mux (RFC 5761): from our next port to its own."""
         if self._path is None or self._rtcp_remote is None:
             return None
-        return self._path._replace(remote=self._rtcp_remote)
+        return Path(*rtcp_port(self._path.port), self._rtcp_remote)
 
     @property
     def ports(self) -> tuple[LocalPort, ...]:

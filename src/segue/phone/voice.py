@@ -8,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from segue.base.address import Address, LocalPort
+from segue.base.address import Address, LocalPort, Path
 from segue.base.errors import LocalError
 from segue.base.frame import Frame
 from segue.base.trace import NO_TRACE, Trace
 from segue.call.call import Call, CallState
+from segue.call.path import rtcp_port
 from segue.net.packet_clock import PacketClock
 from segue.net.udp import UdpSocket, open_pair
 
@@ -77,7 +78,7 @@ class Voice:
         self._hosts = hosts
         self._first_port = first_port
         self._trace = trace
-        self._sockets: dict[LocalPort, tuple[UdpSocket, UdpSocket]] = {}
+        self._sockets: dict[LocalPort, UdpSocket] = {}  # of RTP and of RTCP
         self._owners: dict[LocalPort, Call] = {}
         self._speeches: dict[str, _Speech] = {}
         self._loop = asyncio.get_running_loop()
@@ -92,23 +93,26 @@ class Voice:
         """Two sockets on adjacent ports, bound to the interface. Raises LocalError."""
         first = self._first_port
         ports = range(first + first % 2, min(first + 200, 65534), 2) if first else None
-        place: list[LocalPort] = []
+        places: list[LocalPort] = []
         rtp, rtcp = open_pair(
             host,
             interface,
             ports,
-            on_rtp=lambda octets, source, now: self._receive(place[0], octets, source, now),
-            on_rtcp=lambda octets, source, now: self._receive(place[0], octets, source, now),
+            on_rtp=lambda octets, source, now: self._receive(places[0], places[0], octets, source, now),
+            on_rtcp=lambda octets, source, now: self._receive(places[0], places[1], octets, source, now),
             trace=self._trace,
         )
-        place.append(LocalPort(interface, rtp.local))
-        self._sockets[place[0]] = (rtp, rtcp)
-        return place[0]
+        for socket in (rtp, rtcp):
+            place = LocalPort(interface, socket.local)
+            places.append(place)
+            self._sockets[place] = socket
+        return places[0]
 
     def close(self, port: LocalPort) -> None:
         self._owners.pop(port, None)
-        for socket in self._sockets.pop(port, ()):
-            socket.close()
+        for place in (port, rtcp_port(port)):
+            if (socket := self._sockets.pop(place, None)) is not None:
+                socket.close()
 
     def host(self, family: int) -> tuple[str, str] | None:
         return self._hosts(family)
@@ -139,7 +143,7 @@ class Voice:
         speech = self._speeches.pop(call.id, None)
         if speech is not None:
             for octets in call.media.session.bye(now):
-                self._send_rtcp(call, octets)
+                self._send_report(call, octets)
             speech.source.close()
             speech.sink.close()
         if not self._speeches:
@@ -155,19 +159,20 @@ class Voice:
 
     def close_all(self) -> None:
         self._clock.close()
-        for port in list(self._sockets):
-            self.close(port)
+        for socket in self._sockets.values():
+            socket.close()
+        self._sockets.clear()
         gc.enable()
 
     def send_control(self, calls: Iterable[Call]) -> None:
         """Send what RTCP and key agreements have to say. While a call rings its reports are dropped: the address in
         an INVITE is anybody's, and the user has not accepted."""
         for call in calls:
-            for octets in call.media.transmits():
-                self._send(call, octets)
+            for path, octets in call.media.transmits():
+                self._send(path, octets)
             reports = call.media.session.transmits()
             for octets in reports if call.sounds else ():
-                self._send_rtcp(call, octets)
+                self._send_report(call, octets)
 
     def own(self, calls: Iterable[Call]) -> None:
         """Note which call each port belongs to, after ports may have been opened."""
@@ -175,13 +180,14 @@ class Voice:
 
     # The packet path
 
-    def _receive(self, port: LocalPort, octets: bytes, source: Address, now: float) -> None:
+    def _receive(self, port: LocalPort, place: LocalPort, octets: bytes, source: Address, now: float) -> None:
+        """`place` is the one of the two that belong to `port` at which this came."""
         call = self._owners.get(port)
         if call is None:
             self._trace.drop("voice", "no call at this port", source=source)
             return
         media = call.media
-        media.receive(octets, port, source, now)
+        media.receive(octets, Path(*place, source), now)
         if self._on_news is not None and media.has_news():
             self._on_news()
 
@@ -200,7 +206,8 @@ class Voice:
         session = call.media.session
         packet = session.send(speech.source.read(), now)
         if packet is not None:
-            self._send(call, packet)
+            for path in call.media.ways(len(packet)):
+                self._send(path, packet)
         frame = session.play(now)
         if frame is not None and call.state is not CallState.ENDED:
             self._play(speech, frame)
@@ -212,14 +219,11 @@ class Voice:
             if self._on_problem is not None:
                 self._on_problem(speech.call, error)
 
-    def _send(self, call: Call, packet: bytes) -> None:
-        path = call.media.paths.active
-        sockets = self._sockets.get(call.media.paths.sending)
-        if path is not None and sockets is not None:
-            sockets[0].send(packet, path.remote)
+    def _send(self, path: Path, octets: bytes) -> None:
+        socket = self._sockets.get(path.port)
+        if socket is not None:
+            socket.send(octets, path.remote)
 
-    def _send_rtcp(self, call: Call, octets: bytes) -> None:
-        agreement, path = call.media.agreement, call.media.paths.rtcp
-        sockets = self._sockets.get(call.media.paths.sending)
-        if agreement is not None and path is not None and sockets is not None:
-            sockets[0 if agreement.rtcp_mux else 1].send(octets, path.remote)
+    def _send_report(self, call: Call, octets: bytes) -> None:
+        for path in call.media.report_ways():
+            self._send(path, octets)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from segue.base.address import Address, LocalPort
+from segue.base.address import Address, LocalPort, Path
 from segue.base.entropy import fraction
 from segue.base.errors import LocalError, RemoteError
 from segue.base.frame import Frame
@@ -268,13 +268,12 @@ class TestPhone:
             if not call.sounds:
                 continue
             packet = session.send(self._tone(session.rate), now)
-            paths = call.media.paths
-            if packet is not None and paths.active is not None:
-                self.sent_media.append(SentMedia(now, paths.sending, paths.active.remote, packet))
-                self._street.send_media(self, paths.active.interface, paths.active.remote, packet)
+            for path in call.media.ways(len(packet)) if packet is not None else ():
+                self.sent_media.append(SentMedia(now, path.port, path.remote, packet))
+                self._street.send_media(self, path, packet)
             for octets in session.transmits():
-                if paths.rtcp is not None:
-                    self._street.send_media(self, paths.rtcp.interface, paths.rtcp.remote, octets)
+                for path in call.media.report_ways():
+                    self._street.send_media(self, path, octets)
             frame = session.play(now)
             if frame is not None:
                 level = float(np.sqrt(np.mean(frame.samples.astype(np.float64) ** 2)))
@@ -282,10 +281,8 @@ class TestPhone:
 
     def send_handshakes(self, call: Call) -> None:
         """What the key agreement says on the media path."""
-        for octets in call.media.transmits():
-            path = call.media.paths.active
-            if path is not None:
-                self._street.send_media(self, path.interface, path.remote, octets)
+        for path, octets in call.media.transmits():
+            self._street.send_media(self, path, octets)
 
     def _tone(self, rate: int) -> Frame:
         count = rate // 50
@@ -294,13 +291,13 @@ class TestPhone:
         samples = (self.level * np.sin(2 * np.pi * 500 * times)).astype(np.int16)
         return Frame(samples, rate)
 
-    def receive_media(self, address: Address, packet: bytes, now: float) -> None:
+    def receive_media(self, address: Address, packet: bytes, now: float, source: Address = PROXY) -> None:
         port = next((p for p in self.ports.open_ports if _takes(p, address)), None)
         if port is None:
             return
         for call in self.agent.calls.values():
             if port in call.media.paths.ports:
-                call.media.receive(packet, port, PROXY, now)
+                call.media.receive(packet, Path(port.interface, address, source), now)
                 if call.media.has_news():
                     self.agent.settle(now)
                     self.send_handshakes(call)
@@ -499,10 +496,10 @@ class Street:
         if flow in phone.flows and not self._is_dead(phone, flow.interface):
             phone.agent.receive(response, flow, self.now)
 
-    def send_media(self, phone: TestPhone, interface: str, remote: Address, packet: bytes) -> None:
-        if not self._is_dead(phone, interface) and phone.name not in self.muted:
+    def send_media(self, phone: TestPhone, path: Path, packet: bytes) -> None:
+        if not self._is_dead(phone, path.interface) and phone.name not in self.muted:
             target = self.other(phone).name
-            self.wire.send((phone.name, interface), target, ("media", (remote, packet)), self.now)
+            self.wire.send((phone.name, path.interface), target, ("media", (path, packet)), self.now)
 
     def _is_dead(self, phone: TestPhone, interface: str) -> bool:
         return (phone.name, interface) in self.dead or (phone.name, interface) in self.wire.cut_ends
@@ -510,10 +507,10 @@ class Street:
     def _arrive(self, target: Any, kind: str, load: Any) -> None:
         phone = next(p for p in self.phones if p.name == target)
         if kind == "media":
-            address, packet = load
-            port = next((p for p in phone.ports.open_ports if _takes(p, address)), None)
+            path, packet = load
+            port = next((p for p in phone.ports.open_ports if _takes(p, path.remote)), None)
             if port is not None and not self._is_dead(phone, port.interface):
-                phone.receive_media(address, packet, self.now)
+                phone.receive_media(path.remote, packet, self.now, path.local)
             return
         flow = self._way_to(phone, load)
         if flow is not None:

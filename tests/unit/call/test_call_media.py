@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segue.base.address import Address, LocalPort
+from segue.base.address import Address, LocalPort, Path
 from segue.base.entropy import Entropy
 from segue.base.errors import LocalError, RemoteError
 from segue.base.frame import Frame
@@ -230,7 +230,7 @@ def test_forks_that_answer_in_turns_use_each_key_on_from_where_it_was() -> None:
         for _ in range(10):
             packet = a.media.session.send(Frame(np.zeros(160, np.int16), 8000), 0.0)
             port = forks[turn].media.paths.sending
-            assert packet and forks[turn].media.receive(packet, port, port.address, 0.0)
+            assert packet and forks[turn].media.receive(packet, Path(*port, port.address), 0.0)
             heard[turn].append(packet)
     assert all(len({packet[2:4] for packet in packets}) == len(packets) for packets in heard)
 
