@@ -80,7 +80,9 @@ from segue.protocols.sip.transaction_events import RequestReceived
 from segue.protocols.sip.transaction_layer import TransactionLayer
 from segue.protocols.sip.uri import SipUri
 from segue.protocols.srtp.context import SrtpReceiver, SrtpSender
-from segue.protocols.stun.binding import parse_binding, write_request, write_response
+from segue.protocols.stun.binding import binding_request, binding_response, mapped_address
+from segue.protocols.stun.credentials import LongTermCredentials
+from segue.protocols.stun.message import parse_stun
 from segue.server.config import ServerConfig
 from segue.server.core import ServerCore
 from segue.testing.certificates import make_ca, make_certificate
@@ -282,9 +284,15 @@ def demux(data: bytes) -> None:
 
 def stun(data: bytes) -> None:
     with documented():
-        message = parse_binding(data)
-        if hasattr(message, "unknown"):
-            parse_binding(write_response(message, THERE))
+        message = parse_stun(data)
+        assert parse_stun(message.write(fingerprint=True)).attributes == message.attributes
+        answer = parse_stun(binding_response(message, THERE).write(Secret("k")))
+        assert answer.verify(Secret("k")) and not message.verify(Secret("k"))
+        credentials = LongTermCredentials("alice", Secret("sesame"))
+        if credentials.challenged(message):
+            parse_stun(credentials.write(binding_request(IDENTIFIER)))
+        credentials.accepts(message)
+        mapped_address(message)
 
 
 def rtp(data: bytes) -> None:
@@ -529,6 +537,17 @@ def _pcapng() -> bytes:
     return file.getvalue()
 
 
+STUN = [
+    bytes.fromhex((VECTORS / name).read_text())
+    for name in ("rfc5769_2.1.hex", "rfc5769_2.2.hex", "rfc5769_2.3.hex", "rfc5769_2.4.hex", "rfc8489_b1.hex")
+]
+STUN.append(  # a challenge with both password algorithms
+    bytes.fromhex("0111 0054 2112a442") + IDENTIFIER + bytes.fromhex("0009 0010 00000401") + b"Unauthorized"
+    + bytes.fromhex("0014 000b") + b"example.org\0" + bytes.fromhex("0015 0011") + b"obMatJos2wAAA1234\0\0\0"
+    + bytes.fromhex("8002 0008 0002000000010000")
+)  # fmt: skip
+
+
 class Target(NamedTuple):
     """`splices`: what is spliced into seeds besides the usual."""
 
@@ -553,10 +572,8 @@ TARGETS: dict[str, Target] = {
     "sdp": Target(sdp, SDP),
     "sdes_crypto": Target(sdes_crypto, (VECTORS / "rfc4568_crypto.txt").read_bytes().splitlines()),
     "negotiation": Target(negotiation, SDP),
-    "demux": Target(demux, [RTP, RTCP, write_request(IDENTIFIER)]),
-    "stun": Target(
-        stun, [write_request(IDENTIFIER), write_response(parse_binding(write_request(IDENTIFIER)), THERE)]
-    ),  # type: ignore[arg-type]
+    "demux": Target(demux, [RTP, RTCP, STUN[0]]),
+    "stun": Target(stun, STUN),
     "rtp": Target(rtp, [RTP]),
     "rtcp": Target(rtcp, [RTCP]),
     "srtp": Target(srtp, [_sealed(Suite.AES_CM_128_HMAC_SHA1_80)[1], _sealed(Suite.AEAD_AES_128_GCM)[1]]),

@@ -22,7 +22,8 @@ from segue.protocols.sip.locate import Answer, Location, Naptr, Question, Srv
 from segue.protocols.sip.message import Request, Response
 from segue.protocols.sip.parser import MalformedMessage, parse_message
 from segue.protocols.sip.uri import SipUri
-from segue.protocols.stun.binding import BindingResponse, is_stun, parse_binding, write_request
+from segue.protocols.stun.binding import binding_request, is_binding_response, mapped_address
+from segue.protocols.stun.message import is_stun, parse_stun
 
 if TYPE_CHECKING:
     from segue.net.dns import Record, Resolver
@@ -94,7 +95,7 @@ class Signalling:
         elif isinstance(wish, OpenWanted):
             self._open(wish.origin, wish.server)
         elif isinstance(wish, PingWanted):
-            self.send(wish.flow, write_request(wish.transaction) if wish.transaction else PING)
+            self.send(wish.flow, binding_request(wish.transaction).write() if wish.transaction else PING)
         elif isinstance(wish, CloseWanted):
             self._close(wish.flow)
 
@@ -313,12 +314,13 @@ class Signalling:
 
     def _receive_stun(self, octets: bytes, flow: Flow, now: float) -> None:
         try:
-            message = parse_binding(octets)
+            message = parse_stun(octets)
+            mapped = mapped_address(message) if is_binding_response(message) else None
         except RemoteError as error:
             self._trace.drop("signalling", "malformed STUN", problem=error.problem, source=flow.remote)
             return
-        if isinstance(message, BindingResponse):
-            self._agent.bound(flow, message.transaction, message.mapped, now)
+        if is_binding_response(message):
+            self._agent.bound(flow, message.transaction, mapped, now)
             self._settled()
 
     def _receive_octets(self, flow: Flow, reader: StreamReader, octets: bytes, now: float) -> None:

@@ -30,7 +30,8 @@ from segue.protocols.sip.transaction_events import (
 )
 from segue.protocols.sip.transaction_layer import TransactionLayer
 from segue.protocols.sip.transaction_server import ServerTransaction
-from segue.protocols.stun.binding import BindingRequest, is_stun, parse_binding, write_response
+from segue.protocols.stun.binding import binding_response, is_binding_request
+from segue.protocols.stun.message import is_stun, parse_stun
 from segue.server.authentication import Authentication, Hashes
 from segue.server.config import ServerConfig
 from segue.server.location import Binding, Dirty, Location
@@ -192,12 +193,12 @@ class ServerCore:
             self._trace.drop("server", "too many messages from one source")
             return
         try:
-            message = parse_binding(octets)
+            message = parse_stun(octets)
         except RemoteError as error:
             self._trace.drop("server", "malformed STUN", problem=error.problem)
             return
-        if isinstance(message, BindingRequest):
-            self.layer.send_octets(write_response(message, flow.remote), flow)
+        if is_binding_request(message):
+            self.layer.send_octets(binding_response(message, flow.remote).write(), flow)
 
     def _receive_datagram(self, octets: bytes, flow: Flow, now: float) -> None:
         if not self._requests.take(source_key(flow.remote.host), now):
