@@ -170,8 +170,8 @@ class CallMedia:
             return []
         return [(way, octets) for octets in self._keying.transmits()]
 
-    def ways(self, octets: int) -> tuple[Path, ...]:
-        """The paths that a packet of our media of this size leaves on now."""
+    def ways(self) -> tuple[Path, ...]:
+        """The paths that a packet of our media leaves on now."""
         return () if self.paths.active is None else (self.paths.active,)
 
     def report_ways(self) -> tuple[Path, ...]:

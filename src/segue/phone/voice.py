@@ -206,7 +206,7 @@ class Voice:
         session = call.media.session
         packet = session.send(speech.source.read(), now)
         if packet is not None:
-            for path in call.media.ways(len(packet)):
+            for path in call.media.ways():
                 self._send(path, packet)
         frame = session.play(now)
         if frame is not None and call.state is not CallState.ENDED:

@@ -268,7 +268,7 @@ class TestPhone:
             if not call.sounds:
                 continue
             packet = session.send(self._tone(session.rate), now)
-            for path in call.media.ways(len(packet)) if packet is not None else ():
+            for path in call.media.ways() if packet is not None else ():
                 self.sent_media.append(SentMedia(now, path.port, path.remote, packet))
                 self._street.send_media(self, path, packet)
             for octets in session.transmits():
