@@ -268,9 +268,10 @@ class TestPhone:
             if not call.sounds:
                 continue
             packet = session.send(self._tone(session.rate), now)
-            for path in call.media.ways() if packet is not None else ():
-                self.sent_media.append(SentMedia(now, path.port, path.remote, packet))
-                self._street.send_media(self, path, packet)
+            if packet is not None:
+                for path in call.media.ways():
+                    self.sent_media.append(SentMedia(now, path.port, path.remote, packet))
+                    self._street.send_media(self, path, packet)
             for octets in session.transmits():
                 for path in call.media.report_ways():
                     self._street.send_media(self, path, octets)
