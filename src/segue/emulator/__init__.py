@@ -8,6 +8,7 @@ Tests ask it when a packet would arrive; the lab's link process does what it say
 - `radio`: signal by distance (log-distance path loss, shadowing), loss near the edge of range.
 - `links`: the named links (wlan, 3g, core) in the two presets `clean` and `street`.
 - `walk`: where the walker is, and which networks are in reach there.
+- `nat`: network address translators by RFC 4787 in four kinds, with bounded tables, and stateful filters for IPv6.
 
 Not here: queues shared by both directions, contention between stations, TCP-aware queue management.
 """
