@@ -121,6 +121,31 @@ def test_address_times_of_ten_moves(network: Network) -> None:
         assert values[len(values) // 2] <= bound
 
 
+@pytest.mark.parametrize(
+    ("interface", "first", "second"), [("wlan0", "office", "cafe"), ("wwan0", "umts", "umts")]
+)
+def test_a_network_seen_before_takes_no_round_trip(
+    network: Network, interface: str, first: str, second: str
+) -> None:
+    """The first packet from there goes out within milliseconds of the attachment, and is answered."""
+    monitor = network.start_address_monitor("mn")
+    network.start_attachment_agent("mn")
+    network.attach("mn", interface, first)
+    phases(network, monitor, interface, first)
+    times: list[dict[int, float]] = []
+    for where in (second, first) * 4:
+        network.move("mn", interface, where, link_time=0.02)
+        time.sleep(0.35)
+        times.append(phases(network, monitor, interface, where))
+    known = times[1:]
+    for family in (6, 4):
+        values = sorted(t[family] for t in known)
+        print(f"IPv{family}, {interface}", [round(v, 1) for v in values])
+        assert values[len(values) // 2] <= 5.0
+        owd = OWD[first]
+        assert 2 * (owd + 15) <= ping(network, interface, family) < 2 * (owd + 15) + 10
+
+
 def test_lost_carrier_leaves_the_address_and_a_foreign_one_is_worth_nothing(network: Network) -> None:
     monitor = network.start_address_monitor("mn")
     agent = network.start_attachment_agent("mn")

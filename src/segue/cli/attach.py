@@ -31,6 +31,13 @@ if TYPE_CHECKING:
     help="Write INTERFACE.conf with the network's name servers there (segue call --resolver-dir).",
 )
 @click.option(
+    "--radio",
+    type=click.Path(),
+    default="",
+    metavar="SOCKET",
+    help="Where drivers say which network they are associated with. [nowhere]",
+)
+@click.option(
     "--state-dir",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("/var/lib/segue"),
@@ -44,6 +51,7 @@ def command(
     dad: str,
     no_rapid_commit: bool,
     resolver_dir: Path | None,
+    radio: str,
     state_dir: Path,
 ) -> None:
     """Attach INTERFACES to whatever network they reach, within a round trip, until interrupted.
@@ -73,6 +81,7 @@ def command(
         rapid_commit=not no_rapid_commit,
         key=key,
         resolver_folder=resolver_dir,
+        radio=radio,
         ready=lambda: click.echo(f"attaching {' '.join(interfaces)}{_missing(interfaces)}"),
         stop=lambda: ended,
     )

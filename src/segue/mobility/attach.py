@@ -5,9 +5,14 @@ Link up: a router solicitation and a DHCPDISCOVER leave at once (a node that has
 link-layer address; a lease does the same for IPv4. Then the router is told where we are before it asks: an
 unsolicited neighbour advertisement (RFC 9131), an ARP announcement (RFC 5227).
 
+At a network seen before nothing is waited for. When the radio says its name, addresses, routers and lease are set at
+once, and asked about beside. Without a name the routers of networks seen before are asked whether they are there, by
+unicast and in parallel with the solicitation (RFC 6059 section 5.5, RFC 4436 section 2.1); whoever answers says where
+we are. What an advertisement or a DHCP server says later is definitive (RFC 6059 section 5.7.3).
+
 Link down changes nothing but that nothing more is sent: the link may come back where it was. When an
-advertisement shows that it did not (RFC 6059 in its simplest form: none of our prefixes, another router), what
-belonged to the old network is removed, after the new is in place.
+advertisement shows that it did not (none of our prefixes, another router), what belonged to the old network is
+removed, after the new is in place.
 
 Inputs are Ethernet frames and what the kernel says; outputs are Ethernet frames; events are what is to be set.
 """
@@ -22,12 +27,15 @@ from segue.base.errors import RemoteError
 from segue.base.machine import earliest
 from segue.base.secret import Secret
 from segue.base.trace import NO_TRACE, Trace
+from segue.mobility.known_networks import KnownNetwork, KnownNetworks, OwnAddress, test_node
 from segue.protocols.dhcp.address_conflict import AddressConflict, ConflictState
+from segue.protocols.dhcp.arp import parse_arp, write_request
 from segue.protocols.dhcp.client import Bound, DhcpClient, Lease
 from segue.protocols.nd.duplicate_address_detection import DadMode
 from segue.protocols.nd.interface_identifier import address_in, stable_opaque
 from segue.protocols.nd.messages import (
     NeighbourAdvertisement,
+    NeighbourSolicitation,
     Received,
     RouterAdvertisement,
     parse_message,
@@ -102,16 +110,6 @@ class Resolvers:
 AttachEvent = SetAddress | RemoveAddress | SetRouter | RemoveRouter | Resolvers
 
 
-@dataclass
-class _Own:
-    """An address made from a prefix."""
-
-    address: IPv6Address
-    valid_until: float
-    duplicates: int = 0
-    confirmed: bool = True  # advertised since the carrier came
-
-
 class InterfaceAttachment:
     """A machine for one interface. `point_to_point`: no neighbour discovery, hence no duplicates and nobody
     to tell."""
@@ -135,7 +133,14 @@ class InterfaceAttachment:
         self._discovery = RouterDiscovery(entropy)
         self._dhcp = DhcpClient(link_address, entropy, config.rapid_commit, trace=trace)
         self._conflict: AddressConflict | None = None
-        self._own: dict[IPv6Network, _Own] = {}
+        self._known = KnownNetworks()
+        self._here = KnownNetwork()  # where we are, as far as that is known
+        self._name = ""  # of the network, by the radio
+        self._link_local: IPv6Address | None = None
+        self._probed: Lease | None = (
+            None  # in use, or about to be, and not confirmed by anybody since link up
+        )
+        self._own: dict[IPv6Network, OwnAddress] = {}
         self._routers: dict[IPv6Address, float] = {}  # until when each is a default router
         self._heard: set[IPv6Address] = set()  # routers, since the carrier came
         self._links: dict[IPv6Address, bytes] = {}  # of routers
@@ -151,16 +156,28 @@ class InterfaceAttachment:
         if self.up:
             return
         self.up = True
-        self._forget_confirmations()
-        if 6 in self.config.families:
-            self._discovery.start(now)
-        if 4 in self.config.families:
-            self._ask_for_lease(now)
+        self._arrive(now)
         self._drain(now)
+
+    def network_is(self, name: str, now: float) -> None:
+        """The radio's driver says what it is associated with, again and again; empty: with nothing. It may say so
+        before the carrier comes or after, and roam without a word of the carrier's."""
+        if name == self._name:
+            return
+        self._name = name
+        if name and self.up:
+            self._arrive(now)
+            self._drain(now)
+
+    def link_local_is(self, address: IPv6Address) -> None:
+        """The interface's own link-local address, which probes are sent from."""
+        self._link_local = address
 
     def link_down(self, now: float) -> None:
         """The carrier has gone. Addresses and routes stay."""
         self.up = False
+        self._name = ""
+        self._probed = None
         self._discovery.stop()
         self._dhcp.stop()
         self._conflict = None
@@ -200,8 +217,8 @@ class InterfaceAttachment:
             self._receive_discovery(frame[14:], now)
         elif kind == _IPV4 and 4 in self.config.families:
             self._dhcp.receive(frame, None, now)
-        elif kind == _ARP and self._conflict is not None:
-            self._conflict.receive(frame, None, now)
+        elif kind == _ARP and 4 in self.config.families:
+            self._receive_arp(frame, now)
         self._drain(now)
 
     def transmits(self) -> list[bytes]:
@@ -228,6 +245,100 @@ class InterfaceAttachment:
         events, self._events = self._events, []
         return events
 
+    # --- arriving
+
+    def _arrive(self, now: float) -> None:
+        """At a network: which one may be known."""
+        self._forget_confirmations()
+        self._probed = None
+        known = self._known.named(self._name)
+        self._here = known or KnownNetwork(self._name)
+        if known is not None:
+            self._settle_in(known, now)
+        elif not self._name:
+            self._probe(now)
+        if 6 in self.config.families:
+            self._discovery.start(now)
+        if 4 in self.config.families:
+            self._ask_for_lease(now)
+
+    def _settle_in(self, network: KnownNetwork, now: float) -> None:
+        """Set what was set there before; what was set elsewhere is removed after it."""
+        network.forget_expired(now)
+        if 6 in self.config.families:
+            self._settle_in_ipv6(network, now)
+        if 4 in self.config.families and network.lease is not None:
+            self._try_lease(network.lease, now)
+        for servers in network.resolvers.values():
+            self._events.append(Resolvers(servers))
+
+    def _settle_in_ipv6(self, network: KnownNetwork, now: float) -> None:
+        for (router, link), until in network.routers.items():
+            self._routers[router], self._links[router] = until, link
+            self._events.append(SetRouter(router, link if not self._point_to_point else b""))
+        for prefix, own in network.own.items():
+            self._own[prefix], own.confirmed = own, False
+            if own.duplicates <= MAX_DUPLICATES:
+                self._use(prefix, own, now)
+        if not network.own:
+            return
+        for prefix in [prefix for prefix in self._own if prefix not in network.own]:
+            self._events.append(RemoveAddress(self._own.pop(prefix).address, prefix.prefixlen))
+        here = {router for router, _ in network.routers}
+        for router in [router for router in self._routers if router not in here]:
+            self._lose_router(router)
+
+    def _probe(self, now: float) -> None:
+        """Ask the routers of networks seen before whether they are there (RFC 6059 section 5.5.2)."""
+        if self._point_to_point:
+            return
+        source = self._link_local
+        if 6 in self.config.families and source is not None:
+            for _, (router, link) in self._known.probes(now):
+                question = NeighbourSolicitation(router, (SourceLinkLayerAddress(self._link),))
+                packet = write_message(question, source, router)
+                self._transmits.append(write_frame(packet, self._link, link))
+        if 4 in self.config.families:
+            for lease in self._known.leases(now):
+                self._ask_router(lease)
+
+    def _ask_router(self, lease: Lease) -> None:
+        """RFC 4436 section 2.1.1: a unicast request, which disturbs nobody where we are not."""
+        assert lease.router is not None
+        question = write_request(self._link, lease.address, lease.router)
+        self._transmits.append(test_node(lease) + question[6:])
+
+    def _receive_probe_answer(self, received: Received, now: float) -> None:
+        """RFC 6059 section 5.7.1: both addresses have to be the router's. What the radio or an advertisement has said
+        is better."""
+        message = received.message
+        assert isinstance(message, NeighbourAdvertisement)
+        option = message.option(TargetLinkLayerAddress)
+        if option is None or self._name or self._heard:
+            return
+        known = self._known.of_router((message.target, option.address))
+        if known is not None and known is not self._here:
+            known.lease = self._here.lease or known.lease
+            self._here = known
+            self._settle_in_ipv6(known, now)
+
+    def _receive_arp(self, frame: bytes, now: float) -> None:
+        if self._conflict is not None:
+            self._conflict.receive(frame, None, now)
+        try:
+            packet = parse_arp(frame)
+        except RemoteError:
+            return
+        if packet.request or packet.target_link != self._link or not self._asking:
+            return
+        if self._conflict is not None:
+            return  # announced: it needs no confirmation
+        for lease in [self._probed] if self._probed else self._known.leases(now):
+            answers = (packet.sender, packet.sender_link, packet.target)
+            if answers == (lease.router, test_node(lease), lease.address):
+                self._confirm(lease, now)
+                return
+
     # --- IPv6
 
     def _receive_discovery(self, packet: bytes, now: float) -> None:
@@ -236,6 +347,8 @@ class InterfaceAttachment:
         except RemoteError as error:
             self._trace.drop("attach", "malformed", problem=error.problem)
             return
+        if isinstance(received.message, NeighbourAdvertisement) and received.message.solicited:
+            self._receive_probe_answer(received, now)
         self._discovery.receive(received, None, now)
         for advertisement in self._discovery.events():
             self._receive_advertisement(advertisement, now)
@@ -246,6 +359,7 @@ class InterfaceAttachment:
         prefixes = [option for option in message.all_options(PrefixInformation) if _usable(option)]
         self._note_namesake(message, router, {option.prefix for option in prefixes})
         foreign = self._left_behind({option.prefix for option in prefixes})
+        self._recognise(message, router, {option.prefix for option in prefixes})
         for other in [r for r in self._routers if foreign and r != router and r not in self._heard]:
             self._lose_router(other)
         self._heard.add(router)
@@ -259,7 +373,28 @@ class InterfaceAttachment:
             self._events.append(RemoveAddress(gone.address, prefix.prefixlen))
         servers = message.option(RecursiveDnsServers)
         if servers is not None and servers.lifetime:
+            self._here.resolvers[6] = servers.servers
             self._events.append(Resolvers(servers.servers))
+        self._known.visit(self._here)
+
+    def _recognise(
+        self, message: RouterAdvertisement, router: IPv6Address, prefixes: set[IPv6Network]
+    ) -> None:
+        """Where an advertisement says that we are. One that has nothing in common with what was known of a network of
+        this name is right, and the name another network's too."""
+        option = message.option(SourceLinkLayerAddress)
+        link = option.address if option is not None else b""
+        here = self._here
+        if (router, link) in here.routers or prefixes & here.own.keys() or not (here.routers or here.own):
+            if not here.name and not here.routers and (known := self._known.of_router((router, link))):
+                known.lease = here.lease or known.lease
+                self._here = known
+        elif self._heard:
+            pass  # one more router on the same link
+        elif here.name:
+            here.forget_ipv6()
+        else:
+            self._here = self._known.of_router((router, link)) or KnownNetwork(lease=here.lease)
 
     def _note_namesake(
         self, message: RouterAdvertisement, router: IPv6Address, prefixes: set[IPv6Network]
@@ -293,18 +428,25 @@ class InterfaceAttachment:
         if own is None:
             if not option.valid or len(self._own) >= MAX_ADDRESSES:
                 return
-            own = _Own(self._address(option.prefix, 0), now + option.valid)
+            own = self._here.own.get(option.prefix) or OwnAddress(
+                self._address(option.prefix, 0), now + option.valid, now + option.preferred
+            )
+            own.confirmed = True
             self._own[option.prefix] = own
         else:
             left = own.valid_until - now
             # Section 5.5.3 e: nobody may end an address at once by an unauthenticated advertisement.
             valid = option.valid if option.valid > min(TWO_HOURS, left) else min(TWO_HOURS, left)
             own.valid_until, own.confirmed = now + valid, True
-        if own.duplicates > MAX_DUPLICATES:
-            return
-        valid_left = int(own.valid_until - now)
-        preferred = min(option.preferred, valid_left)
-        self._events.append(SetAddress(own.address, option.prefix.prefixlen, valid_left, preferred))
+            own.preferred_until = now + min(option.preferred, valid)
+        self._here.own[option.prefix] = own
+        if own.duplicates <= MAX_DUPLICATES:
+            self._use(option.prefix, own, now)
+
+    def _use(self, prefix: IPv6Network, own: OwnAddress, now: float) -> None:
+        valid = int(own.valid_until - now)
+        preferred = max(0, min(int(own.preferred_until - now), valid))
+        self._events.append(SetAddress(own.address, prefix.prefixlen, valid, preferred))
         if self.config.dad is not DadMode.FULL:
             self._tell_router(own.address, override=self.config.dad is DadMode.NONE)
 
@@ -315,8 +457,9 @@ class InterfaceAttachment:
             return
         option = message.option(SourceLinkLayerAddress)
         self._routers[router] = now + message.lifetime
-        link = option.address if option is not None and not self._point_to_point else b""
-        self._events.append(SetRouter(router, link))
+        link = option.address if option is not None else b""
+        self._here.routers[router, link] = now + message.lifetime
+        self._events.append(SetRouter(router, link if not self._point_to_point else b""))
 
     def _lose_router(self, router: IPv6Address) -> None:
         del self._routers[router]
@@ -356,7 +499,34 @@ class InterfaceAttachment:
         self._drain_conflict(now)
         self._transmits += self._dhcp.transmits()
 
+    def _try_lease(self, lease: Lease, now: float) -> None:
+        """Ours when we were here last. It is used at once, and said aloud when its router or the DHCP server has
+        confirmed it; with full duplicate detection it is used then, too (RFC 4436 section 2)."""
+        self._dhcp.lease = lease
+        self._probed = lease
+        if not self._point_to_point and test_node(lease):
+            self._ask_router(lease)
+        if self.config.dad is not DadMode.FULL:
+            self._set_lease(lease, now)
+
+    def _confirm(self, lease: Lease, now: float) -> None:
+        """Its router answers from where it was: we are where the lease is from."""
+        self._dhcp.lease = lease
+        self._probed = None
+        if not self._here.name:
+            self._here.lease = lease
+        self._bind(lease, False, now)
+
     def _bind(self, lease: Lease, renewed: bool, now: float) -> None:
+        self._probed = None
+        self._here.lease = lease
+        self._known.visit(self._here)
+        self._set_lease(lease, now)
+        if not self._point_to_point and (self._conflict is None or not renewed):
+            self._conflict = AddressConflict(lease.address, self._link, False, self._entropy)
+            self._conflict.start(now)
+
+    def _set_lease(self, lease: Lease, now: float) -> None:
         previous, self._lease = self._lease, lease
         valid = int(lease.expires_at - now)
         if lease.router is not None and previous is not None and previous.router not in (None, lease.router):
@@ -369,13 +539,13 @@ class InterfaceAttachment:
         if previous is not None and previous.address != lease.address:
             self._events.append(RemoveAddress(previous.address, previous.network.prefixlen))
         if lease.dns_servers:
+            self._here.resolvers[4] = lease.dns_servers
             self._events.append(Resolvers(lease.dns_servers))
-        if not self._point_to_point and (self._conflict is None or not renewed):
-            self._conflict = AddressConflict(lease.address, self._link, False, self._entropy)
-            self._conflict.start(now)
 
     def _unbind(self, lease: Lease) -> None:
-        self._lease = None
+        self._lease = self._probed = None
+        if self._here.lease is not None and self._here.lease.address == lease.address:
+            self._here.lease = None
         self._conflict = None
         if lease.router is not None:
             self._events.append(RemoveRouter(lease.router))

@@ -17,7 +17,7 @@ import selectors
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_interface
 from pathlib import Path
 
 from segue.base.entropy import Entropy
@@ -36,6 +36,7 @@ from segue.mobility.attach import (
     SetAddress,
     SetRouter,
 )
+from segue.mobility.service import close_radio, open_radio, receive_radio
 from segue.net.entropy import SystemEntropy
 from segue.net.netlink import AddressEvent, Event, LinkEvent, NetlinkReader
 from segue.net.packet_socket import ADDRESS_WORK, PacketSocket
@@ -95,8 +96,10 @@ class AttachmentAgent:
         config: AttachConfig,
         entropy: Entropy,
         resolver_folder: Path | None = None,
+        radio: str = "",
     ) -> None:
-        """`resolver_folder` gets a file INTERFACE.conf in the form of resolv.conf for each network."""
+        """`resolver_folder` gets a file INTERFACE.conf in the form of resolv.conf for each network. `radio`: path of
+        a socket at which drivers say what they are associated with, as of `mobility.service`."""
         self._wanted = list(dict.fromkeys(interfaces))
         self._config = config
         self._entropy = entropy
@@ -106,6 +109,9 @@ class AttachmentAgent:
         self._reader = NetlinkReader()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._reader, selectors.EVENT_READ)
+        self._radio = open_radio(radio) if radio else None
+        if self._radio is not None:
+            self._selector.register(self._radio, selectors.EVENT_READ)
 
     def start(self) -> None:
         """Take over the interfaces that are there. LocalError when that is not permitted."""
@@ -115,15 +121,16 @@ class AttachmentAgent:
     def run_once(self, longest: float = _LONGEST_WAIT) -> None:
         """Wait for something and do it."""
         deadline = earliest(*(i.machine.deadline() for i in self._interfaces.values()))
-        wait = longest if deadline is None else min(longest, max(0.0, deadline - time.monotonic()))
+        wait = longest if deadline is None else min(longest, max(0.0, deadline - _now()))
         ready = self._selector.select(wait)
         # The kernel's events first: a frame may be the first one of a link that has just come up.
         for event in self._reader.receive():
             self._receive_kernel(event)
+        self._receive_radio()
         for key, _ in ready:
             if isinstance(key.data, _Interface):
                 self._receive_frames(key.data)
-        now = time.monotonic()
+        now = _now()
         for interface in list(self._interfaces.values()):
             interface.machine.expire(now)
             self._drain(interface)
@@ -137,6 +144,8 @@ class AttachmentAgent:
             self._forget(interface)
         self._selector.close()
         self._reader.close()
+        if self._radio is not None:
+            close_radio(self._radio)
         self._tables.close()
 
     # --- what happens
@@ -147,7 +156,9 @@ class AttachmentAgent:
         elif isinstance(event, AddressEvent) and event.interface in self._interfaces:
             interface = self._interfaces[event.interface]
             address = ip_address(event.address)
-            now = time.monotonic()
+            now = _now()
+            if event.present and isinstance(address, IPv6Address) and address.is_link_local:
+                interface.machine.link_local_is(address)
             if event.present and event.duplicate:
                 interface.machine.address_duplicate(address, now)
             elif event.present and event.usable and not event.optimistic and address.version == 6:
@@ -170,17 +181,24 @@ class AttachmentAgent:
             interface = self._take_over(event)
             if interface is None:
                 return
-        now = time.monotonic()
+        now = _now()
         if event.carrier:
             interface.machine.link_up(now)
         else:
             interface.machine.link_down(now)
         self._drain(interface)
 
+    def _receive_radio(self) -> None:
+        while self._radio is not None and (fact := receive_radio(self._radio)) is not None:
+            interface = self._interfaces.get(fact.interface)
+            if interface is not None:
+                interface.machine.network_is(fact.network, _now())
+                self._drain(interface)
+
     def _receive_frames(self, interface: _Interface) -> None:
         with contextlib.suppress(OSError):  # the interface has just gone down
             while (frame := interface.socket.receive()) is not None:
-                interface.machine.receive(frame.octets, None, time.monotonic())
+                interface.machine.receive(frame.octets, None, _now())
                 self._drain(interface)
 
     # --- interfaces come and go
@@ -293,6 +311,11 @@ class AttachmentAgent:
         os.replace(fresh, path)
 
 
+def _now() -> float:
+    """Seconds that go on while the machine sleeps, as lifetimes do."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 def _configure(interface: str, dad: DadMode) -> dict[Path, str]:
     """Switch the kernel's own autoconfiguration off. What it was before; settings a kernel does not have are passed
     over."""
@@ -325,13 +348,15 @@ def run_attach(
     key: Secret | None = None,
     entropy: Entropy | None = None,
     resolver_folder: Path | None = None,
+    radio: str = "",
     ready: Callable[[], None] = lambda: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Look after the interfaces until `stop` says so (asked once a second); `ready` is called when all that
     are there have been taken over. Interfaces that appear later are taken over then.
 
-    `key` makes interface identifiers (RFC 7217); without one they are stable only while this runs.
+    `key` makes interface identifiers (RFC 7217); without one they are stable only while this runs. `radio`: where
+    drivers say what they are associated with; at a network seen before everything is set at once then.
     Raises LocalError when it is not permitted, or for a family or mode that does not exist.
     """
     if not interfaces or not families or not set(families) <= {4, 6}:
@@ -343,7 +368,7 @@ def run_attach(
         raise LocalError(f"no duplicate address detection {dad!r}", f"choose one of {names}") from None
     dice = entropy or SystemEntropy()
     config = AttachConfig(key or Secret(dice.octets(32)), tuple(families), mode, rapid_commit)
-    agent = AttachmentAgent(interfaces, config, dice, resolver_folder)
+    agent = AttachmentAgent(interfaces, config, dice, resolver_folder, radio)
     try:
         agent.start()
         ready()

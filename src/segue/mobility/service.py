@@ -28,7 +28,7 @@ class MobilityService:
         self._on_facts = on_facts
         self._loop = asyncio.get_running_loop()
         self._netlink = NetlinkReader()
-        self._radio = _open_radio(radio) if radio else None
+        self._radio = open_radio(radio) if radio else None
 
     def start(self) -> None:
         self._loop.add_reader(self._netlink.fileno(), self._readable)
@@ -41,9 +41,7 @@ class MobilityService:
         self._netlink.close()
         if self._radio is not None:
             self._loop.remove_reader(self._radio.fileno())
-            with contextlib.suppress(OSError):
-                Path(self._radio.getsockname()).unlink()
-            self._radio.close()
+            close_radio(self._radio)
 
     def _readable(self) -> None:
         self._tell(self._netlink.receive())
@@ -55,11 +53,7 @@ class MobilityService:
 
     def _radio_readable(self) -> None:
         assert self._radio is not None
-        try:
-            report = self._radio.recv(REPORT_LIMIT)
-        except BlockingIOError:
-            return
-        fact = signal_of(report)
+        fact = receive_radio(self._radio)
         if fact is not None:
             self._on_facts([fact], self._loop.time())
 
@@ -87,7 +81,26 @@ def signal_of(report: bytes) -> SignalFact | None:
         return None
 
 
-def _open_radio(path: str) -> socket.socket:
+def receive_radio(radio: socket.socket) -> SignalFact | None:
+    """The next report that is one; None when nothing is waiting."""
+    while True:
+        try:
+            report = radio.recv(REPORT_LIMIT)
+        except BlockingIOError:
+            return None
+        fact = signal_of(report)
+        if fact is not None:
+            return fact
+
+
+def close_radio(radio: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        Path(radio.getsockname()).unlink()
+    radio.close()
+
+
+def open_radio(path: str) -> socket.socket:
+    """A datagram socket for reports. LocalError when it cannot be."""
     opened = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     opened.setblocking(False)
     try:

@@ -17,11 +17,12 @@ from segue.mobility.attach import (
     SetAddress,
     SetRouter,
 )
-from segue.protocols.dhcp.arp import parse_arp
+from segue.protocols.dhcp.arp import ArpPacket, parse_arp, write_arp
 from segue.protocols.dhcp.server import DhcpServer, SubnetConfig
 from segue.protocols.nd.duplicate_address_detection import DadMode
 from segue.protocols.nd.messages import (
     NeighbourAdvertisement,
+    NeighbourSolicitation,
     RouterAdvertisement,
     RouterSolicitation,
     parse_message,
@@ -39,6 +40,7 @@ from segue.testing.entropy import SeededEntropy
 OWN = bytes.fromhex("02005e000001")
 KEY = Secret(bytes(32))
 ROUTER = IPv6Address("fe80::1")
+LINK_LOCAL = IPv6Address("fe80::5eff:fe00:1")
 
 
 class Place:
@@ -262,3 +264,171 @@ def test_frames_of_a_link_that_is_down_change_nothing() -> None:
     machine, office = made(), Place(1)
     machine.receive(office.advertisement(), None, 10.0)
     assert machine.events() == []
+
+
+# Networks seen before
+
+
+def visit(machine: InterfaceAttachment, place: Place, name: str, now: float) -> set[str]:
+    """Arrive, get everything, leave again."""
+    machine.network_is(name, now)
+    machine.link_up(now)
+    place.answer(machine, now)
+    set_there = addresses(machine.events())
+    machine.link_down(now + 5)
+    machine.transmits()
+    return set_there
+
+
+def solicitations(frames: list[bytes]) -> list[tuple[bytes, NeighbourSolicitation]]:
+    """With the link-layer address that each was sent to."""
+    found = []
+    for frame in frames:
+        if frame[12:14] == b"\x86\xdd":
+            message = parse_message(frame[14:]).message
+            if isinstance(message, NeighbourSolicitation):
+                found.append((frame[:6], message))
+    return found
+
+
+def requests(frames: list[bytes]) -> list[tuple[bytes, ArpPacket]]:
+    return [(frame[:6], parse_arp(frame)) for frame in frames if frame[12:14] == b"\x08\x06"]
+
+
+def test_a_network_with_a_name_is_set_before_anybody_has_answered() -> None:
+    machine, office, cafe = made(), Place(1), Place(3)
+    there = visit(machine, office, "office", 10.0)
+    elsewhere = visit(machine, cafe, "cafe", 20.0)
+    machine.network_is("office", 30.0)
+    machine.link_up(30.0)
+    events = machine.events()
+    assert addresses(events) == there
+    assert SetRouter(ROUTER, office.link) in events and SetRouter(office.router4, office.link) in events
+    assert {str(e.address) for e in events if isinstance(e, RemoveAddress)} == elsewhere
+    assert RemoveRouter(cafe.router4) in events
+    sent = machine.transmits()
+    # What is left of the lifetimes, not what was granted.
+    (own,) = [e for e in events if isinstance(e, SetAddress) and e.address.version == 6]
+    assert own.valid == 7180
+    # The router hears of the IPv6 address without being overridden; the lease is asked about, not announced.
+    (told,) = advertisements(sent)
+    assert not told.override
+    ((to, question),) = requests(sent)
+    assert to == office.link and not question.is_announcement and question.target == office.router4
+
+
+def test_the_name_may_come_after_the_carrier_or_without_it() -> None:
+    machine, office, cafe = made(), Place(1), Place(3)
+    there = visit(machine, office, "office", 10.0)
+    machine.link_up(20.0)
+    machine.events()
+    machine.network_is("office", 20.001)
+    assert addresses(machine.events()) == there
+    machine.network_is("cafe", 30.0)  # roamed; never seen before
+    cafe.answer(machine, 30.0)
+    machine.events()
+    machine.network_is("office", 40.0)
+    assert addresses(machine.events()) == there
+
+
+def test_a_confirmed_lease_is_announced_once() -> None:
+    machine, office = made(), Place(1)
+    visit(machine, office, "office", 10.0)
+    machine.network_is("office", 20.0)
+    machine.link_up(20.0)
+    machine.transmits()
+    lease = next(e.address for e in machine.events() if isinstance(e, SetAddress) and e.address.version == 4)
+    answer = write_arp(ArpPacket(False, office.link, office.router4, OWN, lease))
+    machine.receive(answer, None, 20.01)
+    (announced,) = requests(machine.transmits())
+    assert announced[1].is_announcement and announced[1].sender == lease
+    machine.receive(answer, None, 20.02)
+    assert requests(machine.transmits()) == []
+
+
+def test_an_answer_of_somebody_else_confirms_no_lease() -> None:
+    machine, office = made(DadMode.FULL), Place(1)
+    visit(machine, office, "office", 10.0)
+    machine.network_is("office", 20.0)
+    machine.link_up(20.0)
+    machine.events()
+    lease = next(iter(machine._known.leases(20.0))).address
+    other = bytes.fromhex("02005e0009ff")
+    machine.receive(write_arp(ArpPacket(False, other, office.router4, OWN, lease)), None, 20.01)
+    assert not addresses(machine.events())
+    machine.receive(write_arp(ArpPacket(False, office.link, office.router4, OWN, lease)), None, 20.02)
+    assert addresses(machine.events()) == {str(lease)}, "with full detection it is used when confirmed"
+
+
+def test_another_network_of_the_same_name_is_believed_not_the_name() -> None:
+    """Two networks that call themselves alike: what the advertisement and the server say is right."""
+    machine, home, stranger = made(), Place(1), Place(7)
+    before = visit(machine, home, "default", 10.0)
+    machine.network_is("default", 20.0)
+    machine.link_up(20.0)
+    stranger.answer(machine, 20.0)
+    events = machine.events()
+    settled = [e for e in events if isinstance(e, SetAddress)]
+    assert str(settled[-1].address).startswith("198.18.7.")
+    assert {str(e.address) for e in events if isinstance(e, RemoveAddress)} == before
+    machine.link_down(25.0)
+    machine.network_is("default", 30.0)
+    machine.link_up(30.0)
+    assert all(a.startswith(("2001:db8:7:", "198.18.7.")) for a in addresses(machine.events()))
+
+
+def test_without_a_name_the_routers_of_known_networks_are_asked_by_unicast() -> None:
+    machine, office, cafe = made(), Place(1), Place(3)
+    machine.link_local_is(LINK_LOCAL)
+    there = visit(machine, office, "", 10.0)
+    visit(machine, cafe, "", 20.0)
+    machine.link_up(30.0)
+    sent = machine.transmits()
+    asked = solicitations(sent)
+    assert {to for to, _ in asked} == {office.link, cafe.link}
+    assert all(q.target == ROUTER and q.option(SourceLinkLayerAddress) for _, q in asked)
+    assert {to for to, _ in requests(sent)} == {office.link, cafe.link}
+    # The office's router answers, before any advertisement.
+    reply = NeighbourAdvertisement(
+        ROUTER, (TargetLinkLayerAddress(office.link),), router=True, solicited=True
+    )
+    machine.receive(write_frame(write_message(reply, ROUTER, LINK_LOCAL), office.link, OWN), None, 30.01)
+    events = machine.events()
+    assert addresses(events) == {a for a in there if ":" in a}
+    assert SetRouter(ROUTER, office.link) in events
+    # The café's prefix is not this link's.
+    assert [e.address in cafe.prefix for e in events if isinstance(e, RemoveAddress)] == [True]
+    # The advertisement agrees: nothing is taken away.
+    machine.receive(office.advertisement(), None, 30.02)
+    assert not any(isinstance(e, RemoveAddress) for e in machine.events())
+
+
+def test_a_router_with_another_link_layer_address_is_not_the_one_that_was_asked() -> None:
+    machine, office = made(), Place(1)
+    machine.link_local_is(LINK_LOCAL)
+    visit(machine, office, "", 10.0)
+    machine.link_up(20.0)
+    reply = NeighbourAdvertisement(ROUTER, (TargetLinkLayerAddress(OWN[:5] + b"\x77"),), True, True)
+    machine.receive(write_frame(write_message(reply, ROUTER, LINK_LOCAL), OWN, OWN), None, 20.01)
+    assert not addresses(machine.events())
+
+
+def test_what_has_expired_is_not_used() -> None:
+    machine, office = made(), Place(1)
+    machine.network_is("office", 10.0)
+    machine.link_up(10.0)
+    machine.receive(office.advertisement(valid=60), None, 10.0)
+    machine.events()
+    machine.link_down(20.0)
+    machine.network_is("office", 80.0)
+    machine.link_up(80.0)
+    assert not addresses(machine.events())
+
+
+def test_full_detection_sets_the_address_but_tells_nobody() -> None:
+    machine, office = made(DadMode.FULL), Place(1)
+    visit(machine, office, "office", 10.0)
+    machine.network_is("office", 20.0)
+    machine.link_up(20.0)
+    assert len([a for a in addresses(machine.events()) if ":" in a]) == 1
+    assert advertisements(machine.transmits()) == []

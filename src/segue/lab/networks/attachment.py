@@ -37,6 +37,7 @@ def main() -> None:
         key=Secret(entropy.octets(32)),
         entropy=entropy,
         resolver_folder=folder,
+        radio=options.get("radio", ""),
         ready=lambda: print("ready", flush=True),
     )
 

@@ -17,6 +17,7 @@ process takes real-time priority when it may, and its garbage collector is off: 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import heapq
@@ -26,6 +27,7 @@ import select
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import Any, TextIO
 
 from segue.base.entropy import Entropy
@@ -48,6 +50,23 @@ def config_from_json(given: dict[str, Any]) -> LinkConfig:
     return LinkConfig(**{**given, "loss": BurstLoss(**given["loss"])})
 
 
+class Driver:
+    """What the driver of a station's radio says of its association, to whoever listens at its host: sockets whose
+    paths begin with `radios`."""
+
+    def __init__(self, radios: Path, interface: str) -> None:
+        self._radios = radios
+        self._interface = interface
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+
+    def say(self, network: str) -> None:
+        report = {"interface": self._interface, "dbm": None, "network": network}
+        for path in self._radios.parent.glob(f"{self._radios.name}-*"):
+            with contextlib.suppress(OSError):
+                self._socket.sendto(json.dumps(report).encode(), str(path))
+
+
 class LinkProcess:
     """Ports, links and pending commands; one `run` for its whole life."""
 
@@ -62,6 +81,7 @@ class LinkProcess:
         self._ports: dict[int, Port] = {}  # by file descriptor
         self._networks: dict[str, tuple[Port, LinkConfig]] = {}
         self._stations: dict[str, StationEnd] = {}
+        self._drivers: dict[str, Driver] = {}  # by station, too
         self._attached: dict[str, Link] = {}  # by station
         self._links: dict[str, Link] = {}
         self._commands: list[tuple[float, int, dict[str, Any]]] = []
@@ -173,6 +193,7 @@ class LinkProcess:
         for name, station in message["stations"].items():
             port = self._port(name, station["interface"])
             self._stations[name] = StationEnd(port, station["namespace"], station["inside"])
+            self._drivers[name] = Driver(Path(station["radios"]), station["inside"])
         for name, link in message["links"].items():
             first, second = (self._port(f"{name}.{side}", link[side]) for side in ("first", "second"))
             self._join(name, first, second, config_from_json(link["config"]))
@@ -210,8 +231,10 @@ class LinkProcess:
             return wait
         link = self._join(f"{station}-{network}", end.port, port, config)
         self._attached[station] = link
-        end.restore()
+        self._drivers[station].say(network)
+        # The attachment begins when the carrier is on its way: whoever reacts to it does so afterwards.
         self._record("attached", station, network)
+        end.restore()
         if self._hints is not None:
             try:
                 self._hints.send(network.encode(), socket.MSG_DONTWAIT)
@@ -236,6 +259,8 @@ class LinkProcess:
         link.forward.restart()
         link.backward.restart()
         self._stations[station].break_off(how)
+        if how != "silent":
+            self._drivers[station].say("")
         self._record("detached", station, link.second.name, how)
 
     def _record(self, event: str, station: str, network: str, how: str = "") -> None:

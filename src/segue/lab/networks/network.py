@@ -56,11 +56,13 @@ class Network:
         folder: Path | None = None,
         rapid_commit: bool = True,
         attachment_hints: bool = True,
+        radio_names: bool = True,
     ) -> None:
         """`folder` takes logs and captures and stays; without one they are thrown away. `rapid_commit`:
         whether the DHCP servers know RFC 4039. `attachment_hints`: whether access points tell their router
-        of a station that comes, which then advertises unasked (RFC 4957). Nothing is built before the
-        `with`."""
+        of a station that comes, which then advertises unasked (RFC 4957). `radio_names`: whether the stations'
+        drivers say the name of the network that they are associated with, as those of radios do. Nothing is built
+        before the `with`."""
         self.topology = topology
         self.preset = links or preset("clean")
         self.seed = seed
@@ -70,6 +72,8 @@ class Network:
         self._keep = folder is not None
         self._rapid_commit = rapid_commit
         self._hints = attachment_hints
+        self._named = radio_names
+        self._radios = Path(tempfile.mkdtemp(prefix="segue-radio-"))  # the path of a socket has to be short
         self._links: Links | None = None
         self._built: Builder | None = None
         self._ends = contextlib.ExitStack()
@@ -88,6 +92,7 @@ class Network:
     def close(self) -> None:
         """End every process of the lab, and with them its namespaces."""
         self._ends.close()
+        shutil.rmtree(self._radios, ignore_errors=True)
         if not self._keep:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -154,7 +159,9 @@ class Network:
     ) -> subprocess.Popen[Any]:
         """`segue attach` for the host's interfaces; `options` as of `mobility.attach_agent.run_attach`."""
         names = interfaces or tuple(s.interface for s in self.topology.stations if s.host == host)
-        arguments = [f"{key}={value}" for key, value in {"seed": str(self.seed), **options}.items()]
+        radio = str(self._radios / "-".join((host, *names))) if self._named else ""
+        given = {"seed": str(self.seed), "radio": radio, **options}
+        arguments = [f"{key}={value}" for key, value in given.items()]
         command = python_command("segue.lab.networks.attachment", ",".join(names), *arguments)
         return self._start_ready(self.hosts[host], command, f"attach-{host}")
 
@@ -226,6 +233,7 @@ class Network:
                         "interface": name,
                         "inside": station.interface,
                         "namespace": self.hosts[station.host].descriptor,
+                        "radios": str(self._radios / station.host),
                     }
                     for name, station in stations.items()
                 },
