@@ -21,6 +21,7 @@ import click
 import dns.message
 
 from segue.base.address import Address
+from segue.base.address import Path as BasePath
 from segue.base.errors import LocalError, RemoteError
 from segue.base.keying import MasterKey, Suite
 from segue.base.secret import Secret
@@ -80,9 +81,22 @@ from segue.protocols.sip.transaction_events import RequestReceived
 from segue.protocols.sip.transaction_layer import TransactionLayer
 from segue.protocols.sip.uri import SipUri
 from segue.protocols.srtp.context import SrtpReceiver, SrtpSender
+from segue.protocols.stun.attributes import (
+    DATA,
+    LIFETIME,
+    NONCE,
+    REALM,
+    XOR_MAPPED_ADDRESS,
+    XOR_PEER_ADDRESS,
+    XOR_RELAYED_ADDRESS,
+)
 from segue.protocols.stun.binding import binding_request, binding_response, mapped_address
 from segue.protocols.stun.credentials import LongTermCredentials
-from segue.protocols.stun.message import parse_stun
+from segue.protocols.stun.message import Class as StunClass
+from segue.protocols.stun.message import Method, StunMessage, error_response, parse_stun, success_response
+from segue.protocols.turn.channel_data import TurnStream
+from segue.protocols.turn.client import TurnClient
+from segue.protocols.turn.uri import parse_server_uri
 from segue.server.config import ServerConfig
 from segue.server.core import ServerCore
 from segue.testing.certificates import make_ca, make_certificate
@@ -293,6 +307,33 @@ def stun(data: bytes) -> None:
             parse_stun(credentials.write(binding_request(IDENTIFIER)))
         credentials.accepts(message)
         mapped_address(message)
+
+
+def server_uri(data: bytes) -> None:
+    with documented():
+        uri = parse_server_uri(text(data))
+        assert parse_server_uri(str(uri)) == uri and 0 < uri.usual_port < 65536
+
+
+def turn(data: bytes) -> None:
+    """To a client that waits for its allocation, and to one that has it; as datagrams and as a stream."""
+    for answers in (TURN[:1], TURN[:2]):
+        client = TurnClient(
+            TURN_PATH, LongTermCredentials("alice", Secret("sesame")), SeededEntropy(1), 0.0, mobility=False
+        )
+        for answer in answers:
+            client.receive(answer, TURN_PATH, 0.0)
+        client.permit([THERE.host], 0.0)
+        client.transmits()
+        if client.unwrap(data) is None:
+            client.receive(data, TURN_PATH, 0.1)
+        client.send(THERE, data, 0.2)
+        while (due := client.deadline()) is not None and due < 100:
+            client.expire(due)
+        client.transmits()
+    with documented():
+        for message in TurnStream().receive(data):
+            assert message in data
 
 
 def rtp(data: bytes) -> None:
@@ -548,6 +589,24 @@ STUN.append(  # a challenge with both password algorithms
 )  # fmt: skip
 
 
+def _turn_answers() -> list[bytes]:
+    """A challenge, a grant, and data, as answers to the client's first requests."""
+    credentials = LongTermCredentials("alice", Secret("sesame"))
+    client = TurnClient(TURN_PATH, credentials, SeededEntropy(1), 0.0, mobility=False)
+    first = parse_stun(client.transmits()[0][1])
+    challenge = error_response(first, 401).add(REALM, "example.org").add(NONCE, b"nonce").write()
+    client.receive(challenge, TURN_PATH, 0.0)
+    second = parse_stun(client.transmits()[0][1])
+    granted = success_response(second).add(XOR_RELAYED_ADDRESS, THERE).add(XOR_MAPPED_ADDRESS, HERE)
+    data = StunMessage(StunClass.INDICATION, Method.DATA, IDENTIFIER)
+    data.add(XOR_PEER_ADDRESS, THERE).add(DATA, b"voice")
+    return [challenge, granted.add(LIFETIME, 600).write(credentials.key), data.write(), b"\x40\0\0\4data"]
+
+
+TURN_PATH = BasePath("wlan0", HERE, THERE)
+TURN = _turn_answers()
+
+
 class Target(NamedTuple):
     """`splices`: what is spliced into seeds besides the usual."""
 
@@ -574,6 +633,10 @@ TARGETS: dict[str, Target] = {
     "negotiation": Target(negotiation, SDP),
     "demux": Target(demux, [RTP, RTCP, STUN[0]]),
     "stun": Target(stun, STUN),
+    "turn": Target(turn, TURN),
+    "server_uri": Target(
+        server_uri, [b"turn:example.org:3478?transport=tcp", b"turns:[2001:db8::1]", b"stun:a"]
+    ),
     "rtp": Target(rtp, [RTP]),
     "rtcp": Target(rtcp, [RTCP]),
     "srtp": Target(srtp, [_sealed(Suite.AES_CM_128_HMAC_SHA1_80)[1], _sealed(Suite.AEAD_AES_128_GCM)[1]]),
