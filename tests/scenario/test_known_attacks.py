@@ -129,6 +129,38 @@ def test_a_callee_that_challenges_our_bye_gets_no_digest(status: int) -> None:
     assert not any(b"response=" in m.octets for m in s.messages)
 
 
+@pytest.mark.parametrize("proxy", [True, False], ids=["passes the INVITE on", "challenges itself"])
+def test_a_callee_that_challenges_our_invite_gets_no_digest(proxy: bool) -> None:
+    """With the realm of the account, behind a server that has never shown itself as a proxy: no Record-Route, no
+    outbound, no 407. It is asked by Max-Forwards 0, which a proxy answers with 483."""
+    config = phone_config("alice")
+    account = dataclasses.replace(config.account, password=Secret("sesame"))
+    s = Street(dataclasses.replace(config, account=account), phone_config("bob"))
+    a = s.phones[0]
+    a.join("wlan0", "192.0.2.1")
+    s.run(0.2)
+    s.wire.loss = 1.0
+    a.agent.call("bob", s.now)
+    s.run(0.1)
+    for turn in range(2):
+        invite = parse_message([m.octets for m in s.messages if m.start.startswith("INVITE")][-1])
+        assert isinstance(invite, Request) and invite.max_forwards == (0 if turn else 70)
+        refusal = response_to(invite, 483 if turn and proxy else 401)
+        challenge = f'Digest realm="example.org", nonce="chosen {turn}", algorithm=MD5, qop="auth"'
+        if refusal.status == 401:
+            refusal.headers.set("WWW-Authenticate", challenge)
+        s.inject_sip(a, refusal.to_bytes())
+        s.run(0.1)
+    answers = [m.octets for m in s.messages if b"response=" in m.octets]
+    if proxy:
+        assert not answers
+        (ended,) = a.said(say.Ended)
+        assert ended.status == 401
+    else:
+        assert b'nonce="chosen 1"' in answers[-1] and b"\r\nMax-Forwards: 70\r\n" in answers[-1]
+        assert not any(b'nonce="chosen 0"' in octets for octets in answers)
+
+
 def test_a_field_cannot_hide_behind_white_space_or_a_short_name() -> None:
     """CVE-2020-28361: Kamailio's removal of fields missed `X-Internal :` and the like."""
     octets = message().replace(b"Max-Forwards", b"Record-Route \t: <sip:evil.example;lr>\r\nMax-Forwards")

@@ -315,12 +315,17 @@ def test_offline_for_ten_seconds(mover: int) -> None:
 def test_both_ends_move_at_once(transport: str, keying: str, soft: tuple[bool, bool], apart: float) -> None:
     s = street(transport, keying)
     s.meet()
+    began = s.now
     for number, (phone, softly) in enumerate(zip(s.phones, soft, strict=True)):
+        s.run(apart * number)
         if not softly:
             phone.leave("wlan0")
         phone.join("wwan0", f"198.51.100.{number + 1}", 50 if softly else 200)
-        s.run(apart)
+    later = s.now
     s.run(20)
+    for phone in s.phones:
+        assert phone.silence(began, later + 1) <= (0.3 if not all(soft) else 0)
+        assert phone.silence(later + 0.4, s.now) == 0
     assert all(p.said(say.MoveEnded)[-1].ok for p in s.phones)
     assert well(s)
     for number, phone in enumerate(s.phones):

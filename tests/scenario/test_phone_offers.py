@@ -153,8 +153,9 @@ class Fork:
     def accept(self) -> bytes:
         return self._response(self._invite, 200, b"").to_bytes()
 
-    def accept_change(self, invite: Request) -> bytes:
-        return self._answer(invite, 200).to_bytes()
+    def answer(self) -> bytes:
+        """The same, with the answer to the offer, which it has not answered before."""
+        return self._answer(self._invite, 200).to_bytes()
 
     def update(self) -> bytes:
         """An offer of its own, before the call is answered (RFC 3311)."""
@@ -195,8 +196,8 @@ class Fork:
         )
 
 
-def forked() -> tuple[Street, Fork, Fork]:
-    """The first phone has called, and two callees have answered its offer in a reliable response each: X, then Y."""
+def forked(early: tuple[str, ...] = ("x", "y")) -> tuple[Street, Fork, Fork]:
+    """The first phone has called two callees, X and Y; these have answered its offer in a reliable response each."""
     s = Street(phone_config("alice"), phone_config("bob"))
     s.alter = lambda sender, octets: b"" if sender == "second" else octets
     s.meet(answer=False)
@@ -204,7 +205,7 @@ def forked() -> tuple[Street, Fork, Fork]:
     assert isinstance(invite, Request)
     x = Fork("x", Address("198.51.100.10", 7000), invite)
     y = Fork("y", Address("198.51.100.20", 7000), invite)
-    for fork in (x, y):
+    for fork in (fork for fork in (x, y) if fork.tag in early):
         s.inject_sip(s.phones[0], fork.progress())
         s.run(0.2)
     return s, x, y
@@ -223,21 +224,34 @@ def test_of_several_forks_the_one_that_answers_the_call_gets_our_media(first: bo
     assert not caller.said(say.PeerMoved), "nobody has moved"
 
 
-def test_a_fork_that_answers_after_another_has_changed_the_media_is_offered_anew() -> None:
-    s, x, y = forked()
+@pytest.mark.parametrize("answered", [True, False], ids=["x answered before", "x answers now"])
+def test_a_fork_that_answers_the_call_after_another_has_changed_the_media_gets_it(answered: bool) -> None:
+    """Y's UPDATE comes when X has said nothing yet, or has answered our offer early."""
+    s, x, y = forked(early=("x", "y") if answered else ("y",))
     caller = s.phones[0]
     s.inject_sip(caller, y.update())
     s.run(0.2)
     assert any(m.start.startswith("SIP/2.0 200") and b" UPDATE" in m.octets for m in s.messages)
-    s.inject_sip(caller, x.accept())
-    s.run(0.1)
-    anew = parse_message(next(m.octets for m in s.messages if is_offer("first", m)))
-    assert isinstance(anew, Request) and anew.to.tag == x.tag
-    s.inject_sip(caller, x.accept_change(anew))
+    s.inject_sip(caller, x.accept() if answered else x.answer())
     up = s.now
     s.run(1)
     assert caller.is_up
     assert x.hears(caller, up + 0.02)
+
+
+def test_a_hold_that_is_refused_leaves_nobody_silent() -> None:
+    s = street(extensions=())
+    mn, cn = s.phones
+    s.alter = Unacceptable(mn, 1)
+    mn.agent.hold(mn.call.id, s.now)
+    s.run(2)
+    (refused,) = mn.said(say.HoldRefused)
+    assert refused.status == 488 and not mn.said(say.HoldChanged)
+    assert well(s)
+    s.alter = None
+    mn.agent.hold(mn.call.id, s.now)
+    s.run(1)
+    assert mn.said(say.HoldChanged)[-1].held_by == "us" and not cn.hears()
 
 
 def replaced(number: int) -> Callable[[bytes], bytes]:

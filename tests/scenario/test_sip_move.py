@@ -269,6 +269,38 @@ def test_both_move_at_once(proxied, apart):
     hang_up(proxied, alice)
 
 
+@pytest.mark.parametrize("kind", ["direct", "proxied"])
+@pytest.mark.parametrize("apart", [0.0, 0.01, 0.02, 0.05])
+def test_two_that_move_at_once_do_not_wait_for_each_other(kind, apart):
+    """Bob, who did not make the Call-ID, gives way: both have agreed within three round trips."""
+    trio = network, alice, bob = make(kind, "clean")
+    connect(trio)
+    network.run(5)
+    alice.move(fresh(), soft=True)
+    network.run(apart)
+    bob.move(fresh(), soft=True)
+    start = network.now
+    network.until(lambda: all(end.of(said.Modified) for end in (alice, bob)), 5)
+    hops = 1 if kind == "direct" else 2
+    assert network.now - start < 0.3 * hops
+    assert network.answered("INVITE").count(491) <= hops
+    agree(trio)
+
+
+def test_an_offer_that_is_refused_for_now_is_told(clean):
+    """Alice, who made the Call-ID, lets hers go on and hears where Bob is."""
+    network, alice, bob = clean
+    connect(clean)
+    network.run(5)
+    alice.reinvite()
+    bob.move(fresh(), soft=True)
+    network.until(lambda: bool(alice.of(said.OfferCrossed)), 5)
+    (crossed,) = alice.of(said.OfferCrossed)
+    assert str(bob.address).encode() in crossed.body and crossed.dialog is alice.call.leg.dialog
+    assert not bob.of(said.OfferCrossed), "it gave way"
+    agree(clean, moved=bob)
+
+
 @pytest.mark.parametrize("away", [0.05, 1.0, 8.0])
 def test_both_are_away_for_a_while(proxied, away):
     network, alice, bob = proxied

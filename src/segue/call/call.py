@@ -124,6 +124,7 @@ class Call:
         self._remote = ""
         self._protection = ("", media.verification)  # as the user knows it: suite and verification
         self._early = False
+        self._challenge: said.Refused | None = None  # the last one of a request of ours
         self._tell_again_at: float | None = None
         self._rings_until: float | None = None
         session.prepare = setup.prepare
@@ -329,13 +330,8 @@ class Call:
             self.session.hang_up(now, 'SIP;cause=488;text="no keys"')
 
     def _take(self, event: said.SessionEvent, now: float) -> None:
-        if isinstance(event, said.OfferReceived):
-            self._take_offer(event, now)
-        elif isinstance(event, said.AnswerReceived):
-            self._take_answer(event, now)
-        elif isinstance(event, said.OfferRequested | said.OfferWanted):
-            self._make_offer(event, now)
-        elif isinstance(event, said.Ringing):
+        self._take_exchange(event, now)
+        if isinstance(event, said.Ringing):
             if self.state is CallState.DIALLING:
                 self.state = CallState.RINGING_OUT
                 self._tell(say.Ringing(self.id))
@@ -356,8 +352,20 @@ class Call:
         elif isinstance(event, said.Refused | said.Redirected | said.Ended):
             self._take_last_word(event)
 
+    def _take_exchange(self, event: said.SessionEvent, now: float) -> None:
+        if isinstance(event, said.OfferReceived):
+            self._take_offer(event, now)
+        elif isinstance(event, said.AnswerReceived):
+            self._take_answer(event, now)
+        elif isinstance(event, said.OfferRequested | said.OfferWanted):
+            self._make_offer(event, now)
+        elif isinstance(event, said.OfferCrossed) and self.media.take_crossed(event.body):
+            self._compare(now)
+
     def _take_last_word(self, event: said.Refused | said.Redirected | said.Ended) -> None:
         if isinstance(event, said.Refused):
+            if event.status == 483 and self._challenge is not None:
+                event = self._challenge  # it was asked whether the challenge was its own, and it was not
             self._end("peer" if event.response is not None else "network", event.status, event.reason)
         elif isinstance(event, said.Redirected):
             self._end("peer", event.response.status, f"moved to {', '.join(event.contacts)}")
@@ -456,7 +464,7 @@ class Call:
             return
         try:
             self.media.take_answer(answer, now)
-        except RemoteError:  # another fork has made an offer since, which took the place of ours
+        except RemoteError:  # our offer was taken back since
             self.session.reinvite(now)
         self._compare(now)
 
@@ -484,6 +492,8 @@ class Call:
             self._end_move(True, now)
 
     def _reoffer_refused(self, event: said.ReofferRefused, now: float) -> None:
+        if not event.moved and self.media.take_back_hold():
+            self._tell(say.HoldRefused(self.id, event.status, event.reason))
         self.media.rollback()
         if not event.moved:
             self._setup.trace.note("call", "change refused", status=event.status)
@@ -502,6 +512,8 @@ class Call:
 
     def _authorize(self, event: said.AuthenticationNeeded, now: float) -> None:
         if self._setup.authorize(event.request, event.response):
+            response = event.response
+            self._challenge = said.Refused(response.status, response.reason, response)
             self.session.retry_with(event, {}, now)
         else:
             self.session.give_up(event, now)

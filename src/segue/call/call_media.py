@@ -121,6 +121,17 @@ class CallMedia:
         self._adopt(agreement, now)
         return answer
 
+    def take_crossed(self, body: bytes) -> bool:
+        """The peer's offer met ours and must not be answered; but our media goes at once where it says that the peer
+        is now. True when that is news."""
+        media = self._negotiation.receive_crossed(body)
+        agreement = self._negotiation.agreement
+        if media is None or agreement is None or agreement.remote is None:
+            return False
+        if agreement.remote.family == self.paths.sending.address.family:
+            self.paths.remote_moved(agreement.remote, agreement.remote_rtcp or agreement.remote)
+        return True
+
     def refusal(self, body: bytes) -> bytes:
         """An answer that takes nothing of an offer which no status can refuse."""
         return self._negotiation.refuse_offer(body, self._local())
@@ -129,6 +140,14 @@ class CallMedia:
         """Our offer was refused."""
         if self._negotiation.offer_is_open:
             self._negotiation.rollback()
+
+    def take_back_hold(self) -> bool:
+        """Before `rollback`: the peer does not agree to be held, so it hears us again. False when our offer was not
+        about that."""
+        taken_back = self._negotiation.take_back_hold()
+        if taken_back:
+            self.session.holding = False
+        return taken_back
 
     def hold(self) -> None:
         """From now on the peer hears nothing of us, whether or not it has agreed yet."""

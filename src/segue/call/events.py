@@ -86,6 +86,15 @@ class HoldChanged:
 
 
 @dataclass(frozen=True)
+class HoldRefused:
+    """The peer did not agree to be held, and hears us again."""
+
+    call_id: str
+    status: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class MoveBegun:
     """The call leaves `origin` for `target`; hard: the old network is gone."""
 
@@ -142,6 +151,7 @@ CallEvent = (
     | Up
     | ProtectionChanged
     | HoldChanged
+    | HoldRefused
     | MoveBegun
     | MoveEnded
     | PeerMoved

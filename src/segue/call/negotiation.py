@@ -7,7 +7,7 @@ agreement's events are drained by whoever owns it, after each call here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from segue.base import keying as plug
 from segue.base.entropy import Entropy
@@ -26,9 +26,17 @@ from segue.protocols.sdp import Direction, MediaDescription, SessionDescription,
 
 
 @dataclass(frozen=True)
+class _Crossed:
+    """Where the peer said to be in an offer that met ours, and in which version of its session."""
+
+    version: int
+    media: RemoteMedia
+
+
+@dataclass(frozen=True)
 class _Offer:
     """Our offer and what held before it, so that answers from several forks can be taken one after the
-    other."""
+    other, also when one of them has made an offer of its own in between (RFC 3311 section 5.1)."""
 
     local: LocalMedia
     direction: Direction
@@ -36,6 +44,8 @@ class _Offer:
     rtcp_mux: bool
     new_key: bool  # of ours, in place of the one before
     before: MediaAgreement | None
+    parts: tuple[MediaDescription, ...]
+    slot: int
 
 
 class Negotiation:
@@ -61,6 +71,7 @@ class Negotiation:
         self._replaced = False  # the peer was, and the new one has a key of ours that was in use before
         self._offer: _Offer | None = None
         self._open = False
+        self._crossed: _Crossed | None = None
         mine = [CODECS[name] for name in config.codecs]
         self._formats: tuple[Format, ...] = (*mine, *(events_for(mine) if config.telephone_events else ()))
 
@@ -110,7 +121,7 @@ class Negotiation:
         )
         parts = [*self._parts]
         parts[self._slot : self._slot + 1] = [media.describe(self._config)]
-        self._offer = _Offer(local, self._desired, formats, mux, rekey, before)
+        self._offer = _Offer(local, self._desired, formats, mux, rekey, before, self._parts, self._slot)
         self._open = True
         return self._session.write(local, parts, (TimeDescription(),), keys)
 
@@ -126,9 +137,9 @@ class Negotiation:
             raise RemoteError("an answer without an offer", 400)
         self._open = False
         description = parse_sdp(body)
-        if self._slot >= len(description.media) or description.media[self._slot].port == 0:
+        if offer.slot >= len(description.media) or description.media[offer.slot].port == 0:
             raise RemoteError("the peer refused the audio stream", 488)
-        part = description.media[self._slot]
+        part = description.media[offer.slot]
         if part.media != "audio" or not self._answers_profile(part.protocol):
             raise RemoteError(f"the answer changes the stream to {part.media[:20]} {part.protocol[:40]}", 488)
         media = read_media(description, part, {number: wanted for wanted, number in offer.formats})
@@ -150,6 +161,8 @@ class Negotiation:
         mux = offer.rtcp_mux and media.rtcp_mux
         replaced = self._replaced or (offer.before is not None and self._is_replaced(description))
         self._replaced = replaced and not offer.new_key
+        media = self._newest(description, media)
+        self._parts, self._slot = offer.parts, offer.slot
         self._peer, self._keeps_first_key = _identity(description), keeps_first_key(description)
         return self._conclude(offer.local, media, formats, direction, mux, held, offer.before)
 
@@ -157,6 +170,15 @@ class Negotiation:
         """Our offer was refused, crossed the peer's, or its request failed: what held before it holds on."""
         self._offer = None
         self._open = False
+
+    def take_back_hold(self) -> bool:
+        """Our offer is refused for good: a wish to hold that was in it is none any more. True when there was one."""
+        offer, agreement = self._offer, self.agreement
+        held = agreement is not None and agreement.held_locally
+        if offer is None or held or not self.held or offer.direction is not self._desired:
+            return False
+        self.resume()
+        return True
 
     # ------------------------------------------------------------------ offers of the peer
 
@@ -180,6 +202,38 @@ class Negotiation:
         assert problem is not None
         self._trace.drop("negotiation", "offer refused", problem=problem.problem)
         raise problem
+
+    def receive_crossed(self, body: bytes) -> RemoteMedia | None:
+        """Take from an offer that must not be answered, because it met another (491), where the peer is: it listens
+        there already (RFC 3264 section 5.1). Nothing else of it counts. None when it says nothing new, or is not
+        from whom we have agreed with."""
+        before = self.agreement
+        try:
+            description = parse_sdp(body)
+            part = description.media[self._slot] if self._slot < len(description.media) else None
+            if before is None or part is None or part.media != "audio" or part.port == 0:
+                return None
+            media = read_media(description, part)
+        except RemoteError as error:
+            self._trace.drop("negotiation", "crossed offer", problem=error.problem)
+            return None
+        rtcp = media.rtp if before.rtcp_mux else media.rtcp
+        if media.rtp is None or before.remote is None or self._is_replaced(description):
+            return None
+        if (media.rtp, rtcp) == (before.remote, before.remote_rtcp):
+            return None
+        self._crossed = _Crossed(description.origin.version, media)
+        self.agreement = replace(before, remote=media.rtp, remote_rtcp=rtcp, remote_changed=True)
+        return media
+
+    def _newest(self, description: SessionDescription, answer: RemoteMedia) -> RemoteMedia:
+        """An answer that the peer wrote before it moved may come after the offer that told of the move: the version
+        in `o=` orders the two (RFC 3264 section 8), and the old address is not put back."""
+        crossed, self._crossed = self._crossed, None
+        if crossed is None or self._is_replaced(description) or description.origin.version >= crossed.version:
+            return answer
+        self._crossed = crossed
+        return replace(answer, rtp=crossed.media.rtp, rtcp=crossed.media.rtcp)
 
     def refuse_offer(self, body: bytes, local: LocalMedia) -> bytes:
         """An answer that takes no stream at all, for an offer that came in a response and so cannot be
@@ -208,7 +262,7 @@ class Negotiation:
         self._types, self._slot, self._peer = types, slot, _identity(description)
         self._keeps_first_key = keeps_first_key(description)
         self._parts = tuple(other.refused() for other in description.media)
-        self._offer = None
+        self._crossed = None
         theirs, desired = media.direction, self._desired
         direction = Direction.of(
             sends=desired.sends and theirs.receives, receives=desired.receives and theirs.sends

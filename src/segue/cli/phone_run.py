@@ -33,6 +33,7 @@ _SHOWN = {
     "move_ended": "moved to {target} after {took:.3f} s",
     "peer_moved": "the other end moved to {address}",
     "hold_changed": "held by: {held_by}",
+    "hold_refused": "the other end does not let itself be held: {status} {reason}",
     "digit": "key {digit}",
 }
 

@@ -486,7 +486,7 @@ def _shows_proxy(message: Request | Response) -> bool:
     """Whether this message tells that our server passes requests on (RFC 3261 section 16.6, RFC 3327, RFC 3608, RFC
     5626 section 6), and does not end calls itself."""
     headers = message.headers
-    if "Record-Route" in headers:
+    if "Record-Route" in headers or (isinstance(message, Response) and message.status == 483):
         return True
     registrar = isinstance(message, Response) and message.cseq.method == "REGISTER"
     return registrar and ("Path" in headers or "Service-Route" in headers or "outbound" in message.require)

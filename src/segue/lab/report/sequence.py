@@ -25,6 +25,7 @@ _EVENTS = {
     "move_ended": "has moved",
     "peer_moved": "sees the peer moved",
     "hold_changed": "hold changed",
+    "hold_refused": "hold refused",
     "ended": "call ended",
 }
 

@@ -45,6 +45,8 @@ Beyond the standards, and harmless to others
   CSeq number, then cancels the first with a Reason of protocol `segue`. Our callee knows the call again and goes on
   ringing; another's sees a new call after a cancelled one.
 - A re-INVITE that tells of a move is tried again sooner than RFC 3261 section 14.1 says after a 491, at most once a
-  round trip; and ours gives way to it, instead of answering 491, when ours went to the address the peer has left.
+  round trip. Ours gives way to the peer's, instead of answering 491, when ours went to the address the peer has left;
+  and, if the peer made the Call-ID, when ours tells of a move: two that moved together would go on meeting.
+- An offer that gets 491 is told (OfferCrossed): where it says that the peer is, the peer listens already.
 - A refused or unanswered re-INVITE that tells of a move does not end the call.
 """

@@ -100,8 +100,10 @@ class DigestClient:
 
     An answer lets whoever chose the nonce try passwords at leisure, so a callee gets none (CVE-2021-41158). Realms
     are those that REGISTER was challenged for, and `realm`, the account's domain. A 401 to another request comes
-    from a server that ends calls itself (a B2BUA); once ours has shown that it passes them on, from the callee.
-    A 407 may come from the callee too, but its answer ends at the proxy (RFC 3261 section 22.3).
+    from a server that ends calls itself (a B2BUA), or from the callee. A server that has not shown which it is gets
+    the INVITE again, without an answer and with Max-Forwards 0: a proxy must not pass that on (RFC 3261 section 16.3,
+    483), so a 401 to it is the server's own. A 407 may come from the callee too, but its answer ends at the proxy
+    (RFC 3261 section 22.3).
     """
 
     def __init__(self, user: str, password: Secret, entropy: Entropy, realm: str = "") -> None:
@@ -109,7 +111,8 @@ class DigestClient:
         self._password = password
         self._entropy = entropy
         self._realms = {realm} - {""}
-        self._proxied = False
+        self._proxied: bool | None = None  # whether our server passes requests on; None: not known yet
+        self._asking = ""  # Call-ID of the INVITE that is to show it
         self._known: OrderedDict[tuple[str, str], Challenge] = OrderedDict()  # by field and realm
         self._counts: dict[str, int] = {}  # of uses, by nonce
         self._owed: dict[tuple[str | None, str], Challenge] = {}  # what only that request answers, by Call-ID
@@ -124,6 +127,8 @@ class DigestClient:
                 picked.setdefault((challenge.header, challenge.realm), challenge)
         if not picked or not self._password:
             return False
+        if request.method != "REGISTER" and self._proxied is None:
+            return self._ask(request)
         if any(self._refused(request, challenge) for challenge in picked.values()):
             return False
         for key, challenge in picked.items():
@@ -143,6 +148,13 @@ class DigestClient:
         """Our server has shown that it passes requests on: 401 to any but REGISTER is not its own."""
         self._proxied = True
 
+    def _ask(self, request: Request) -> bool:
+        """Let the request show whose the 401 to it is. One inside a dialog cannot: 483 would end that (RFC 5057)."""
+        if request.method != "INVITE" or ";tag=" in (request.headers.get("To") or "").lower():
+            return False
+        self._asking = request.headers.get("Call-ID") or ""
+        return bool(self._asking)
+
     def _is_for_server(self, request: Request, challenge: Challenge) -> bool:
         if request.method == "REGISTER":
             if len(self._realms) < REMEMBERED:
@@ -152,6 +164,8 @@ class DigestClient:
             self._proxied = True
         elif self._proxied:
             return False
+        elif self._proxied is None and request.headers.get("Max-Forwards") == "0":
+            self._proxied = False
         return challenge.realm in self._realms
 
     def prepare(self, request: Request) -> None:
@@ -164,6 +178,11 @@ class DigestClient:
         """
         for header in ("Authorization", "Proxy-Authorization"):
             request.headers.remove(header)
+        if request.method == "INVITE" and request.headers.get("Call-ID") == self._asking:
+            self._asking = ""
+            request.headers.set("Max-Forwards", "0")
+        elif request.headers.get("Max-Forwards") == "0":
+            request.headers.set("Max-Forwards", "70")
         registers = request.method == "REGISTER"
         wanted: dict[tuple[str, str], Challenge] = {}
         for (header, realm), challenge in self._known.items():

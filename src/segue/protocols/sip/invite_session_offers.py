@@ -11,9 +11,17 @@ from segue.protocols.sip.invite_session_reoffer import ReofferSide
 from segue.protocols.sip.message import Request
 from segue.protocols.sip.offer_answer import Exchange, Step
 from segue.protocols.sip.session_core import Alarm, Leg, Outgoing, Owed, Purpose
-from segue.protocols.sip.session_events import By, Ended, Established, OfferReceived, OfferRequested
+from segue.protocols.sip.session_events import (
+    By,
+    Ended,
+    Established,
+    OfferCrossed,
+    OfferReceived,
+    OfferRequested,
+)
 from segue.protocols.sip.session_states import SessionState, Turn
 from segue.protocols.sip.transaction_events import RequestReceived
+from segue.protocols.sip.transaction_server import ServerTransaction
 
 
 class OfferSide(ReofferSide):
@@ -29,17 +37,17 @@ class OfferSide(ReofferSide):
         ours = self._change_under_way()
         yields = ours is None or self._yields(ours, leg, request, now)
         if not yields or self.state is SessionState.CALLING:
-            self.busy(transaction, request, 491, now)
+            self._crossed(transaction, request, leg, 491, now)
             return
         self._overtaken()
         if any(s.pending for s in self._servers) or len(self._servers) >= OPEN_INVITES:
-            self.busy(transaction, request, 500, now)
+            self._crossed(transaction, request, leg, 500, now)
             return
         if leg.exchange.state is Exchange.LOCAL_OFFER and not self._rolls_back(leg):
-            self.busy(transaction, request, 491, now)
+            self._crossed(transaction, request, leg, 491, now)
             return
         if leg.owed is not None or leg.exchange.state is Exchange.REMOTE_OFFER:
-            self.busy(transaction, request, 500, now)
+            self._crossed(transaction, request, leg, 500, now)
             return
         server = InviteServer(self.layer, transaction, request)
         transaction.user = self
@@ -53,6 +61,15 @@ class OfferSide(ReofferSide):
             self.tell(OfferReceived(request.body, content_type, "INVITE", leg.dialog))
         else:
             self.tell(OfferRequested(leg.dialog))
+
+    def _crossed(
+        self, transaction: ServerTransaction, request: Request, leg: Leg, status: int, now: float
+    ) -> None:
+        """Refuse an offer for now, and tell what it says: a peer that has moved is there already."""
+        self.busy(transaction, request, status, now)
+        if request.body and leg is self.leg:
+            content_type = request.headers.get("Content-Type") or ""
+            self.tell(OfferCrossed(request.body, content_type, leg.dialog))
 
     def _overtaken(self) -> None:
         """A peer that sends the next INVITE has done with those before (section 14.1), whose ACK may never come when
@@ -76,16 +93,17 @@ class OfferSide(ReofferSide):
     def _yields(self, ours: Outgoing, leg: Leg, request: Request, now: float) -> bool:
         """Whether our re-INVITE or UPDATE gives way, where section 14.2 asks for 491.
 
-        Only when ours has had no answer and the peer has moved: then ours went to where it is no more, and would
-        block its way to us until it times out. A new Contact says so, or (when that is a GRUU) that the peer tries
-        a second time while it still has not answered ours. Whoever did not make the Call-ID gives way to a new
-        Contact at once, the other side at the second try, so that two who moved together do not both give way.
+        Only when ours has had no answer and somebody has moved. When it was the peer, ours went to where it is no
+        more, and would block its way to us until it times out. A new Contact says so, or (when that is a GRUU) that
+        the peer tries a second time while it still has not answered ours. When both moved, each would go on meeting
+        the other. Whoever did not make the Call-ID gives way at once, the other side at the second try, so that two
+        who moved together do not both give way; our answer says where we are as well as our offer would have.
         """
         if ours.purpose is Purpose.CALL or ours.heard or leg.owed is not None:
             return False
         ours.collisions += 1
-        at_once = self.moves_target(leg, request) and not leg.dialog.owns_call_id
-        if ours.collisions < 2 and not at_once:
+        moved = self.moves_target(leg, request) or self._tells_of_move(ours)
+        if ours.collisions < 2 and (leg.dialog.owns_call_id or not moved):
             return False
         reoffer = self._mine(ours)
         self.supersede(ours, now)
@@ -113,14 +131,14 @@ class OfferSide(ReofferSide):
         ours = self._change_under_way() if leg.exchange.state is Exchange.LOCAL_OFFER else None
         yields = ours is not None and self._yields(ours, leg, request, now)
         if leg.owed is not None and leg.owed.method == "UPDATE":
-            self.busy(transaction, request, 500, now)
+            self._crossed(transaction, request, leg, 500, now)
         elif not request.body:
             self.refresh_target(leg, request)
             self.answer(transaction, request, 200, now)
         elif leg.exchange.state is Exchange.LOCAL_OFFER and not yields:
-            self.busy(transaction, request, 491, now)
+            self._crossed(transaction, request, leg, 491, now)
         elif leg.exchange.state is Exchange.REMOTE_OFFER or leg.owed is not None:
-            self.busy(transaction, request, 500, now)
+            self._crossed(transaction, request, leg, 500, now)
         else:
             leg.exchange.take(Step.OFFER_RECEIVED)
             leg.owed = Owed("UPDATE", transaction=transaction, request=request)

@@ -178,6 +178,10 @@ class ReofferSide(CallerSide, CalleeSide):
         reoffer.outgoing = None
         return reoffer
 
+    def _tells_of_move(self, outgoing: Outgoing) -> bool:
+        reoffer = self._reoffer
+        return reoffer is not None and reoffer.outgoing is outgoing and reoffer.moved
+
     def _receive_reoffer_progress(self, outgoing: Outgoing, leg: Leg, response: Response, now: float) -> None:
         if outgoing.superseded or not is_reliable(response) or outgoing.purpose is not Purpose.REINVITE:
             return
@@ -243,7 +247,8 @@ class ReofferSide(CallerSide, CalleeSide):
         """After 491, or a 500 that says when to come again, once more (section 14.1).
 
         A move is in a hurry: its first new try goes out at once, the next ones after 0.1 s, 0.3 s … up to the
-        standard's time. The peer's answer paces them, so there is at most one in a round trip.
+        standard's time. The peer's answer paces them, so there is at most one in a round trip. Two that moved do
+        not go on meeting, as one of them gives way (`_yields`).
         """
         later = response.headers.get("Retry-After")
         if response.status == 491:

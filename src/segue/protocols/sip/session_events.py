@@ -63,6 +63,15 @@ class OfferRequested(NamedTuple):
     dialog: Dialog
 
 
+class OfferCrossed(NamedTuple):
+    """The peer's offer, which was refused because another exchange is under way (491 or 500), and comes again. It
+    must not be answered; but where it says that the peer is now, the peer listens (RFC 3264 section 5.1)."""
+
+    body: bytes
+    content_type: str
+    dialog: Dialog
+
+
 class OfferWithdrawn(NamedTuple):
     """The peer's offer, or its wish for one, needs no answer any more."""
 
@@ -184,6 +193,7 @@ SessionEvent = (
     | EarlyDialogEnded
     | OfferReceived
     | OfferRequested
+    | OfferCrossed
     | OfferWithdrawn
     | AnswerReceived
     | Established

@@ -205,13 +205,28 @@ def test_a_proxy_of_another_realm_than_ours_gets_no_answer() -> None:
     assert len(request.headers.get_all("Proxy-Authorization")) == 1
 
 
+@pytest.mark.parametrize("method", ["BYE", "re-INVITE"])
+def test_a_challenge_in_a_dialog_shows_nothing_and_gets_no_answer(method: str) -> None:
+    exchange = Exchange()
+    exchange.answer(exchange.request(), asked(401, REALM))
+    headers = Headers([("Call-ID", "1"), ("To", "<sip:bob@example.org>;tag=b")])
+    request = Request(method.removeprefix("re-"), "sip:bob@example.org", headers)
+    assert not exchange.answer(request, asked(401, REALM, nonce="chosen"))
+    assert not request.headers.get_all("Authorization")
+
+
 def test_a_server_that_ends_calls_itself_may_ask_for_an_invite_with_401() -> None:
     """Asterisk does; once a proxy has asked with 407, a 401 is the callee's."""
     exchange = Exchange()
     exchange.answer(exchange.request(), asked(401, "asterisk"))
-    invite = Request("INVITE", "sip:bob@example.org", Headers())
+    invite = Request("INVITE", "sip:bob@example.org", Headers([("Call-ID", "1")]))
     assert exchange.answer(invite, asked(401, "asterisk", nonce="other"))
-    assert invite.headers.get_all("Authorization")
+    assert invite.headers.get("Max-Forwards") == "0" and "Authorization" not in invite.headers
+    assert exchange.answer(invite, asked(401, "asterisk", nonce="another"))
+    assert invite.headers.get("Max-Forwards") == "70" and invite.headers.get_all("Authorization")
+    again = Request("INVITE", "sip:bob@example.org", Headers([("Call-ID", "2")]))
+    assert exchange.answer(again, asked(401, "asterisk", nonce="a third"))
+    assert again.headers.get_all("Authorization"), "it has shown what it is"
     following = Request("BYE", "sip:bob@example.org", Headers())
     exchange.client.prepare(following)
     assert "Authorization" not in following.headers
