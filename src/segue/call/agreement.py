@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from segue.base.address import Address
 from segue.call.extensions import Extension
+from segue.call.feedback import NO_FEEDBACK, Feedback
 from segue.call.formats import Format
 from segue.protocols.sdp import Attribute, Direction
 
@@ -54,6 +55,7 @@ class MediaAgreement:
     held_remotely: bool
     packet_time: int  # of what we send
     extensions: frozenset[Extension] = frozenset()
+    feedback: Feedback = NO_FEEDBACK
     remote_changed: bool = False  # against the agreement before; also true for the first one
     remote_attributes: tuple[Attribute, ...] = field(
         default=(), repr=False

@@ -56,7 +56,12 @@ class CallMedia:
     ) -> None:
         self.paths = MediaPaths(port)
         self.session = MediaSession(
-            MediaIdentity.draw(entropy, initial_sequence), entropy, now, wall_offset=wall_offset, trace=trace
+            MediaIdentity.draw(entropy, initial_sequence),
+            entropy,
+            now,
+            wall_offset=wall_offset,
+            speech_limit=config.waits,
+            trace=trace,
         )
         self.verification: Verification = UNPROTECTED if keying is None else PENDING
         self._negotiation = Negotiation(config, keying, entropy, trace)
@@ -210,8 +215,22 @@ class CallMedia:
 
     def has_news(self) -> bool:
         """Whether what came on the media path is for more than the ear; asked after `receive`, and told once."""
-        news, self._news = self._news or self.session.digits_wait, False
+        session = self.session
+        news, self._news = self._news or session.digits_wait or session.feedback_waits, False
         return news
+
+    # An outage
+
+    def link_lost(self, now: float) -> None:
+        """Nothing can leave, and nothing comes, until `path_back`."""
+        self.session.link_lost(now)
+
+    def path_back(self, now: float) -> None:
+        """Our media leaves on another path, or on the same again. What could not leave follows, where the peer waits
+        for it, and the peer is asked to go on where its media stopped: that is news, which belongs right behind what
+        tells the peer where we are."""
+        self.session.path_back(now)
+        self.session.ask_to_resume(now)
 
     # Paths
 

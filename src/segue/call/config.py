@@ -10,6 +10,8 @@ from segue.call.extensions import Extension
 from segue.call.formats import CODEC_NAMES
 from segue.protocols.sdes import DEFAULT_SUITES
 
+SPEECH = ("continuous", "complete")
+LONGEST_LIMIT = 10.0  # seconds: what the other end keeps (call.sent_packets)
 PACKET_TIMES = (10, 20, 40, 60)  # ms: whole frames of every codec we have (RFC 7587 section 4.2, RFC 3551)
 
 
@@ -19,7 +21,8 @@ class MediaConfig:
 
     `codecs` and `suites` are in order of preference; every one of them is offered, so that a later change of
     codec needs no negotiation. `packet_time` is what we like to receive, in ms. `keying` is read by
-    `call.keying`. Raises LocalError for what does not exist.
+    `call.keying`. `speech`: "complete", every word is heard, if need be late, or "continuous", what is late is
+    dropped; `speech_limit`: seconds that a word may be late by. Raises LocalError for what does not exist.
     """
 
     codecs: tuple[str, ...] = ("opus", "G722", "PCMA", "PCMU")
@@ -29,6 +32,8 @@ class MediaConfig:
     telephone_events: bool = True
     rtcp_mux: bool = True
     extensions: tuple[Extension, ...] = tuple(Extension)
+    speech: str = "complete"
+    speech_limit: float = 3.0
     # A constant bit rate is asked for: with a varying one the sizes of encrypted packets tell words (RFC
     # 6562).
     opus_parameters: str = "useinbandfec=1;cbr=1"
@@ -47,6 +52,18 @@ class MediaConfig:
             raise LocalError(
                 f"no packets of {self.packet_time} ms", f"choose among {', '.join(map(str, PACKET_TIMES))}"
             )
+
+        if self.speech not in SPEECH:
+            raise LocalError(f"no speech {self.speech!r}", f"choose among {', '.join(SPEECH)}")
+        if not 0 < self.speech_limit <= LONGEST_LIMIT:
+            raise LocalError(
+                f"speech cannot be {self.speech_limit:g} s late", f"choose up to {LONGEST_LIMIT:g} s"
+            )
+
+    @property
+    def waits(self) -> float:
+        """Seconds that our listener waits for late speech; 0: not at all."""
+        return self.speech_limit if self.speech == "complete" else 0.0
 
     def preferring(self, codec: str) -> MediaConfig:
         """The same with `codec` first; the others stay as alternatives."""

@@ -10,7 +10,7 @@ from segue.base.address import Address
 from segue.base.entropy import Entropy, number
 from segue.call.agreement import LocalMedia
 from segue.call.config import MediaConfig
-from segue.call.extensions import ATTRIBUTE, Extension, write_extensions
+from segue.call.extensions import ATTRIBUTE, WAIT_ATTRIBUTE, Extension, write_extensions, write_wait
 from segue.call.formats import EVENTS, OPUS, Format
 from segue.protocols.sdp import (
     Attribute,
@@ -38,6 +38,7 @@ class AudioPart:
     rtcp_mux: bool
     extensions: frozenset[Extension]
     keys: Sequence[plug.Attribute]
+    feedback: Sequence[Attribute] = ()
 
     def describe(self, config: MediaConfig) -> MediaDescription:
         attributes: list[Attribute] = []
@@ -49,7 +50,10 @@ class AudioPart:
         attributes += [Attribute("rtcp-mux")] if self.rtcp_mux else []
         attributes += _rtcp(self.local)
         attributes += _plain(key for key in self.keys if not key.session_level)
+        attributes += self.feedback
         attributes += [Attribute(ATTRIBUTE, write_extensions(self.extensions))] if self.extensions else []
+        if Extension.RESEND in self.extensions:
+            attributes.append(Attribute(WAIT_ATTRIBUTE, write_wait(config.waits)))
         return MediaDescription(
             "audio",
             self.local.rtp.port,

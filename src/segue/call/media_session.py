@@ -22,7 +22,9 @@ from segue.base.secret import Secret
 from segue.base.trace import NO_TRACE, Trace
 from segue.call.agreement import AgreedFormat, MediaAgreement
 from segue.call.formats import EVENTS, OPUS, Format
+from segue.call.repair import Repair, RepairStatistics
 from segue.media.codecs import Codec, OpusSettings, codec_for
+from segue.media.jitter_buffer import LARGEST_DELAY
 from segue.media.playout import Playout, PlayoutStatistics
 from segue.protocols.demux import Kind
 from segue.protocols.rtcp.packets import parse_rtcp
@@ -40,6 +42,7 @@ OLD_KEYS_LIVE = (
 )
 WRAP_IS_NEAR = 50  # packets before the wrap of sequence numbers, a second: no new key begins there
 SENDERS = 256  # keys of ours whose use in this call is remembered: far more than any agreement may bring back
+PATIENCE = 0.5  # seconds that the ear waits at a hole for what is sent again, where it is
 SOURCES = 4  # synchronisation sources of one peer whose statistics are kept
 
 
@@ -79,8 +82,10 @@ class MediaSession:
         now: float,
         *,
         wall_offset: float = 0.0,
+        speech_limit: float = 0.0,
         trace: Trace = NO_TRACE,
     ) -> None:
+        """`speech_limit`: seconds that our listener waits for late speech; 0: not at all."""
         self.identity = identity
         self.heard_at = now
         self.holding = False
@@ -91,6 +96,8 @@ class MediaSession:
         self._rtcp = RtcpSession(
             identity.ssrc, identity.cname, entropy, now, wall_offset=wall_offset, sender=self._sender
         )
+        self._repair = Repair(self._rtcp, speech_limit)
+        self._speech_limit = speech_limit
         self._sources: dict[int, RtpSource] = {}
         self._protect: Callable[[bytes], bytes] | None = None
         self._srtp_out: SrtpSender | None = None
@@ -119,6 +126,8 @@ class MediaSession:
         self.agreement = agreement
         self._use_encoder(agreement)
         self._use_decoders(agreement)
+        self._repair.use(agreement.feedback)
+        self._wait_for_late(agreement)
         self._event_types = frozenset(n for n, f in agreement.receive_types.items() if f in EVENTS)
         if agreement.held_by:
             self.heard_at = now  # silence while held counts from here when it ends
@@ -175,7 +184,7 @@ class MediaSession:
         return None if self._playout is None else self._playout.get(now)
 
     def send(self, frame: Frame, now: float) -> bytes | None:
-        """The packet that carries this 20 ms, ready to leave; None when nothing is to be sent now."""
+        """The packet that carries this 20 ms, ready to leave; None when nothing is to be sent now, or nothing can."""
         encoder, agreement = self._encoder, self.agreement
         if encoder is None or agreement is None:
             return None
@@ -184,7 +193,7 @@ class MediaSession:
             return None
         event = self._next_event()
         if event is not None:
-            return self._seal(event, now)
+            return self._repair.out(self._seal(event, now), FRAME, now)
         samples = self._resampled(frame, encoder)
         # Silence, not nothing: address translators and the peer's own timers stay content.
         payload = encoder.encode(np.zeros_like(samples) if self.holding else samples)
@@ -196,7 +205,27 @@ class MediaSession:
             self._bundle.clear()
         packet = self._sender.packet(payload, encoder.frame_ticks * self._frames_per_packet, self._paused)
         self._paused = False
-        return self._seal(packet, now)
+        return self._repair.out(self._seal(packet, now), FRAME * self._frames_per_packet, now)
+
+    def late(self, now: float, may_send: Callable[[int], bool] = bool) -> list[bytes]:
+        """To be asked right after each `send`: packets of before that leave (again) now, where `may_send` says that
+        so many octets may; by default any number. What is missing of the peer's is asked for meanwhile."""
+        self._repair.ask(now)
+        return self._repair.late(now, may_send)
+
+    def link_lost(self, now: float) -> None:
+        """Nothing can leave from now on: what `send` makes is kept, when the peer would wait for it."""
+        self._trace.note("media", "link lost", at=now)
+        self._repair.link_lost()
+
+    def path_back(self, now: float) -> None:
+        """It can again."""
+        self._repair.path_back(now)
+
+    def ask_to_resume(self, now: float) -> None:
+        """We have moved, and the peer is to send again what it sent to where we are not any more. RTCP says so, which
+        `transmits` has now: it belongs right behind what tells the peer our new address."""
+        self._repair.ask_to_resume(now)
 
     def press(self, digits: str) -> None:
         """Send keys as telephone events (RFC 4733). Raises RemoteError when the peer takes none."""
@@ -227,7 +256,16 @@ class MediaSession:
     def statistics(self) -> PlayoutStatistics | None:
         return self._playout.statistics if self._playout else None
 
+    @property
+    def repair_statistics(self) -> RepairStatistics:
+        return self._repair.statistics
+
     # RTCP and events
+
+    @property
+    def feedback_waits(self) -> bool:
+        """`transmits` has something that should leave now: the peer is asked for what is missing."""
+        return self._rtcp.feedback_waits
 
     def transmits(self) -> list[bytes]:
         """RTCP to be sent, sealed."""
@@ -284,9 +322,12 @@ class MediaSession:
         except RemoteError as error:
             self._trace.drop("media", "malformed RTP", problem=error.problem)
             return False
-        if self._source(packet).receive(packet, now) is None:
+        source = self._source(packet)
+        extended = source.receive(packet, now)
+        if extended is None:
             return False
         self.heard_at = now
+        self._repair.heard(packet.ssrc, extended, packet.timestamp / source.clock_rate, now)
         if packet.payload_type in self._event_types:
             digit = self._dtmf_in.receive(packet.payload, packet.timestamp)
             if digit:
@@ -325,8 +366,9 @@ class MediaSession:
             self._trace.drop("media", "malformed RTCP", problem=error.problem)
             return False
         self._rtcp.receive(packets, now, len(octets))
-        if any(isinstance(event, PeerLeft) for event in self._rtcp.events()):
-            self._left = True
+        for event in self._rtcp.events():
+            self._left = self._left or isinstance(event, PeerLeft)
+            self._repair.take(event, now)
         return False  # RTCP proves nothing about media
 
     # Sending
@@ -385,6 +427,13 @@ class MediaSession:
         # Frames of G.711 and G.722 are put one after another; those of Opus are not (RFC 7587 section 4.2).
         single = wanted.format is OPUS
         self._frames_per_packet = 1 if single else max(1, round(agreement.packet_time / 20))
+
+    def _wait_for_late(self, agreement: MediaAgreement) -> None:
+        """The listener's ear waits for what the peer sends again, and only for that."""
+        assert self._playout is not None
+        buffer, waits = self._playout.buffer, agreement.feedback.asks
+        buffer.patience = PATIENCE if waits else 0.0
+        buffer.largest_delay = max(self._speech_limit, LARGEST_DELAY) if waits else LARGEST_DELAY
 
     def _use_decoders(self, agreement: MediaAgreement) -> None:
         for payload_type, wanted in agreement.receive_types.items():

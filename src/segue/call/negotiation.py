@@ -17,6 +17,7 @@ from segue.base.trace import NO_TRACE, Trace
 from segue.call.agreement import AgreedFormat, LocalMedia, MediaAgreement
 from segue.call.config import PACKET_TIMES, MediaConfig
 from segue.call.extensions import Extension
+from segue.call.feedback import Feedback, standard_answer, standard_feedback, standard_offer
 from segue.call.formats import CODECS, EVENTS, Format, PayloadTypes, events_for
 from segue.call.keying import accepts_profile
 from segue.call.known_peers import keeps_first_key
@@ -116,9 +117,9 @@ class Negotiation:
         keys = self.keying.offer(now, rekey) if self.keying else []
         mux = self._config.rtcp_mux and (before is None or before.rtcp_mux)
         formats = tuple((wanted, self._types.number(wanted)) for wanted in self._in_agreed_order())
-        media = AudioPart(
-            local, self._offered_profile(), formats, self._desired, mux, self._extensions_offered(), keys
-        )
+        profile, extensions = self._offered_profile(), self._extensions_offered()
+        feedback = standard_offer(profile)
+        media = AudioPart(local, profile, formats, self._desired, mux, extensions, keys, feedback)
         parts = [*self._parts]
         parts[self._slot : self._slot + 1] = [media.describe(self._config)]
         self._offer = _Offer(local, self._desired, formats, mux, rekey, before, self._parts, self._slot)
@@ -271,7 +272,11 @@ class Negotiation:
         before = self.agreement
         agreement = self._conclude(local, media, formats, direction, mux, not theirs.receives, before)
         numbers = [(f.format, f.receive_type) for f in formats]
-        answered = AudioPart(local, part.protocol, numbers, direction, mux, agreement.extensions, keys)
+        names = {str(f.send_type): f.receive_type for f in formats}
+        feedback = standard_answer(part.protocol, media.feedback, media.reduced_size, names)
+        answered = AudioPart(
+            local, part.protocol, numbers, direction, mux, agreement.extensions, keys, feedback
+        )
         parts = [*self._parts]
         parts[slot] = answered.describe(self._config)
         return self._session.write(local, parts, description.times, keys)
@@ -289,6 +294,7 @@ class Negotiation:
         before: MediaAgreement | None,
     ) -> MediaAgreement:
         rtcp = media.rtp if mux else media.rtcp
+        codecs = tuple(f for f in formats if f.format not in EVENTS)
         self.agreement = MediaAgreement(
             local=local,
             remote=media.rtp,
@@ -296,7 +302,7 @@ class Negotiation:
             rtcp_mux=mux,
             profile=media.profile,
             secure=self.keying is not None,
-            codecs=tuple(f for f in formats if f.format not in EVENTS),
+            codecs=codecs,
             telephone_events=tuple(f for f in formats if f.format in EVENTS),
             receive_types=self._types.meaning,
             direction=direction,
@@ -305,10 +311,17 @@ class Negotiation:
             held_remotely=held_remotely or media.rtp is None,
             packet_time=self._packet_time(media),
             extensions=media.extensions & self._extensions_offered(),
+            feedback=self._feedback(media, str(codecs[0].send_type)),
             remote_changed=before is None or (before.remote, before.remote_rtcp) != (media.rtp, rtcp),
             remote_attributes=media.attributes,
         )
         return self.agreement
+
+    def _feedback(self, media: RemoteMedia, spoken: str) -> Feedback:
+        waits = self._config.waits > 0
+        if Extension.RESEND in media.extensions & self._extensions_offered():
+            return Feedback(answers=True, asks=waits, resumes=True, peer_waits=media.waits, reduced_size=True)
+        return standard_feedback(media.profile, media.feedback, media.reduced_size, spoken, waits)
 
     def _packet_time(self, media: RemoteMedia) -> int:
         """What the peer asks for, in whole frames and not more than it can take; else what we like."""

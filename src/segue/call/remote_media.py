@@ -7,13 +7,15 @@ from typing import NamedTuple
 
 from segue.base.address import Address
 from segue.base.errors import RemoteError
-from segue.call.extensions import ATTRIBUTE, Extension, parse_extensions
+from segue.call.extensions import ATTRIBUTE, WAIT_ATTRIBUTE, Extension, parse_extensions, parse_wait
+from segue.call.feedback import REDUCED_SIZE
 from segue.call.formats import STATIC_TYPES, Format, find_format
 from segue.protocols.sdp import (
     Attribute,
     Connection,
     Direction,
     MediaDescription,
+    RtcpFeedback,
     SdpSyntaxError,
     SessionDescription,
     direction_of,
@@ -21,6 +23,7 @@ from segue.protocols.sdp import (
     fmtps_of,
     maxptime_of,
     ptime_of,
+    rtcp_feedback_of,
     rtcp_of,
     rtpmaps_of,
 )
@@ -48,6 +51,9 @@ class RemoteMedia:
     packet_time: float | None  # ms
     max_packet_time: float | None
     extensions: frozenset[Extension]
+    waits: float  # seconds, for late speech (`a=x-segue-wait`)
+    feedback: tuple[RtcpFeedback, ...]
+    reduced_size: bool  # RTCP (RFC 5506)
     attributes: tuple[Attribute, ...]
 
 
@@ -74,6 +80,9 @@ def read_media(
         packet_time=ptime_of(media),
         max_packet_time=maxptime_of(media),
         extensions=parse_extensions(media.value(ATTRIBUTE)),
+        waits=parse_wait(media.value(WAIT_ATTRIBUTE)),
+        feedback=rtcp_feedback_of(media),
+        reduced_size=media.has(REDUCED_SIZE),
         attributes=media.attributes + description.attributes,
     )
 

@@ -238,9 +238,9 @@ class Engine:
         self._on_event(line)
 
     def _tell_statistics(self, call: Call) -> None:
-        statistics = call.media.session.statistics
-        if statistics is not None:
-            facts = {name: getattr(statistics, name) for name in statistics.__dataclass_fields__}
+        session = call.media.session
+        if session.statistics is not None:
+            facts = vars(session.statistics) | vars(session.repair_statistics)
             self._tell(
                 {
                     "event": "statistics",

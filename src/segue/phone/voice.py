@@ -58,7 +58,8 @@ class _Speech:
 class Voice:
     """Implements `call.call_media.Ports`. `first_port`: where to look for free ports; 0: the kernel chooses.
     `on_problem` is told when a call's sink can take no more; the call goes on.
-    `on_news` when something came on the media path that is for more than the ear: pressed keys, a handshake."""
+    `on_news` when there is something on the media path that is for more than the ear: pressed keys, a handshake,
+    packets to be asked for."""
 
     def __init__(
         self,
@@ -186,9 +187,11 @@ class Voice:
         if call is None:
             self._trace.drop("voice", "no call at this port", source=source)
             return
-        media = call.media
-        media.receive(octets, Path(*place, source), now)
-        if self._on_news is not None and media.has_news():
+        call.media.receive(octets, Path(*place, source), now)
+        self._tell_news(call)
+
+    def _tell_news(self, call: Call) -> None:
+        if self._on_news is not None and call.media.has_news():
             self._on_news()
 
     def _tick(self, expirations: int) -> None:
@@ -208,6 +211,10 @@ class Voice:
         if packet is not None:
             for path in call.media.ways():
                 self._send(path, packet)
+        for late in session.late(now):
+            for path in call.media.ways():
+                self._send(path, late)
+        self._tell_news(call)
         frame = session.play(now)
         if frame is not None and call.state is not CallState.ENDED:
             self._play(speech, frame)

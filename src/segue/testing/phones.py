@@ -267,8 +267,8 @@ class TestPhone:
             self.send_handshakes(call)
             if not call.sounds:
                 continue
-            packet = session.send(self._tone(session.rate), now)
-            if packet is not None:
+            made = session.send(self._tone(session.rate), now)
+            for packet in ([] if made is None else [made]) + session.late(now):
                 for path in call.media.ways():
                     self.sent_media.append(SentMedia(now, path.port, path.remote, packet))
                     self._street.send_media(self, path, packet)

@@ -134,7 +134,8 @@ def test_what_an_offer_says() -> None:
         "sendrecv",
     ]
     assert "rtcp-mux" in attributes
-    assert "x-segue:keep-keys" in attributes
+    assert "x-segue:keep-keys resend" in attributes
+    assert "x-segue-wait:3000" in attributes
     assert len(audio.values("crypto")) == 5
     assert (offer.origin.version, offer.origin.username, offer.origin.address) == (1, "-", "192.0.2.1")
 
@@ -444,7 +445,7 @@ def test_unknown_extensions_are_ignored() -> None:
     alice, bob = End("alice"), End("bob")
     offer = alice.negotiation.make_offer(HOME, 0.0).replace(b"keep-keys", b"fly keep-keys sing")
     answer = parse_sdp(bob.negotiation.receive_offer(offer, OFFICE, 0.0))
-    assert answer.media[0].value("x-segue") == "keep-keys"
+    assert answer.media[0].value("x-segue") == "keep-keys resend"
 
 
 def test_a_new_endpoint_behind_the_peer_gets_a_new_key() -> None:

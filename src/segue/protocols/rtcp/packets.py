@@ -23,6 +23,7 @@ TRANSPORT_FEEDBACK = 205
 CNAME = 1
 GENERIC_NACK = 1  # feedback message type of transport feedback
 MOST = 31  # what the count of five bits can say
+MOST_LOST = 2048  # sequence numbers read from one NACK: no sender keeps more, and a datagram may name 278,000
 
 _BLOCK = Struct("!IIIIII")
 _SENDER_INFO = Struct("!QIII")
@@ -174,7 +175,7 @@ def _parse_chunk(cursor: Cursor) -> Chunk:
 def _parse_lost(cursor: Cursor) -> tuple[int, ...]:
     """RFC 4585 section 6.2.1: a first one, and a bit for each of the 16 that follow it."""
     lost: list[int] = []
-    while cursor.remaining:
+    while cursor.remaining and len(lost) < MOST_LOST:
         first, more = cursor.u16(), cursor.u16()
         lost.append(first)
         lost += [(first + bit + 1) & 0xFFFF for bit in range(16) if more >> bit & 1]

@@ -16,6 +16,7 @@ from segue.protocols.rtcp.interval import SHORTEST, deterministic_interval, rand
 from segue.protocols.rtcp.packets import (
     CNAME,
     MOST,
+    Application,
     Bye,
     Chunk,
     GenericNack,
@@ -25,6 +26,7 @@ from segue.protocols.rtcp.packets import (
     SourceDescription,
     write_rtcp,
 )
+from segue.protocols.rtcp.resume import Resume, read_resume, write_resume
 from segue.protocols.rtp.receiver import RtpSource
 from segue.protocols.rtp.report_block import ReportBlock
 from segue.protocols.rtp.sender import RtpSender
@@ -34,6 +36,8 @@ LOWER_LAYERS = 28  # octets of IPv4 and UDP header, part of what RTCP may use (s
 TIMEOUT = 5  # intervals without a sign after which a member has left (section 6.3.5)
 MEMBERS = 64  # other participants that are kept; a call has one
 SOURCES = 32
+OUR_SHARE = 0.5  # of RTCP's bandwidth: a call has two participants
+FEEDBACK_BURST = 1000  # octets of feedback that may leave at once
 
 
 class PeerReport(NamedTuple):
@@ -50,6 +54,12 @@ class PacketsMissing(NamedTuple):
     sequences: tuple[int, ...]
 
 
+class ResumeWanted(NamedTuple):
+    """The peer has moved, and wants our stream from behind that packet on."""
+
+    resume: Resume
+
+
 class PeerLeft(NamedTuple):
     """BYE."""
 
@@ -57,7 +67,7 @@ class PeerLeft(NamedTuple):
     reason: str
 
 
-RtcpEvent = PeerReport | PacketsMissing | PeerLeft
+RtcpEvent = PeerReport | PacketsMissing | ResumeWanted | PeerLeft
 
 
 class RtcpSession:
@@ -65,7 +75,9 @@ class RtcpSession:
 
     `sender`: whose packets sender reports count; `sent` is to be called for each of them. `bandwidth`: octets a
     second for the RTCP of all participants, 5 % of the session's. `wall_offset`: Unix time minus machine time,
-    in seconds. `round_trip`: the latest, in seconds. `peer_cnames`: SSRC to canonical name.
+    in seconds. `round_trip`: the latest, in seconds. `peer_cnames`: SSRC to canonical name. `reduced_size`: send
+    feedback without a report (RFC 5506). `report_interval`: seconds that reports are apart at least on average
+    (T_rr_interval of RFC 4585 section 3.4).
     """
 
     def __init__(
@@ -85,11 +97,12 @@ class RtcpSession:
         self.cname = cname
         self.round_trip: float | None = None
         self.peer_cnames: dict[int, str] = {}
+        self.reduced_size = reduced_size
+        self.report_interval = 0.0
         self._entropy = entropy
         self._wall_offset = wall_offset
         self._sender = sender
         self._bandwidth = bandwidth
-        self._reduced_size = reduced_size
         self._trace = trace
         self._sources: dict[int, RtpSource] = {}
         self._members: dict[int, float] = {}  # others, and when they gave a sign
@@ -97,7 +110,11 @@ class RtcpSession:
         self._own_reports: deque[int] = deque(maxlen=16)
         self._sent_at = float("-inf")
         self._spoke = False
+        self._reported = False
         self._left = False
+        self._credit = float(FEEDBACK_BURST)  # octets of feedback
+        self._credited_at = now
+        self._feedback_waits = False
         self._events: deque[RtcpEvent] = deque(maxlen=256)
         self._transmits: list[bytes] = []
         self._initial = True
@@ -134,6 +151,8 @@ class RtcpSession:
                     self._receive_bye(ssrcs, reason, now)
                 case GenericNack(_, media_ssrc, lost) if media_ssrc == self.ssrc:
                     self._events.append(PacketsMissing(lost))
+                case Application() if (resume := read_resume(packet)) and resume.media_ssrc == self.ssrc:
+                    self._events.append(ResumeWanted(resume))
                 case _:
                     pass
 
@@ -190,6 +209,7 @@ class RtcpSession:
         interval = deterministic_interval(
             members, senders, self._bandwidth, we_sent, self._average_size, self._initial
         )
+        interval = max(interval, self.report_interval)
         self._last_interval = interval
         return randomised(interval, fraction(self._entropy))
 
@@ -214,6 +234,7 @@ class RtcpSession:
         due = self._previous + self._interval(now)
         if due <= now:
             self._send(self._report(now))
+            self._reported = True
             self._previous = now
             self._next = now + self._interval(now)
             self._initial = False
@@ -226,7 +247,7 @@ class RtcpSession:
         statistics say must go on when it comes back."""
         members, senders, _ = self._counts(now)
         interval = deterministic_interval(members, senders, self._bandwidth, False, self._average_size, False)
-        since = now - TIMEOUT * interval
+        since = now - TIMEOUT * max(interval, self.report_interval)
         for ssrc, heard in list(self._members.items()):
             source = self._sources.get(ssrc)
             if heard < since and (source is None or source.heard_at < since):
@@ -259,19 +280,49 @@ class RtcpSession:
         name = (CNAME, self.cname.encode())
         return [report, SourceDescription((Chunk(self.ssrc, (name,)),))]
 
-    def _send(self, packets: list[RtcpPacket]) -> None:
+    def _send(self, packets: list[RtcpPacket]) -> int:
         octets = write_rtcp(packets)
         self._average_size += (len(octets) + LOWER_LAYERS - self._average_size) / 16
         self._transmits.append(octets)
         self._spoke = True
+        return len(octets)
+
+    # Feedback: at once between two parties (RFC 4585 sections 3.3 and 3.5.2: T_dither_max is 0)
+
+    def may_give_feedback(self, now: float) -> bool:
+        """Whether our share of RTCP's bandwidth has something left (section 3.3: N <= B * T / R)."""
+        share = self._bandwidth * OUR_SHARE
+        self._credit = min(self._credit + (now - self._credited_at) * share, FEEDBACK_BURST)
+        self._credited_at = now
+        return self._credit > 0 and not self._left
 
     def nack(self, media_ssrc: int, sequences: tuple[int, ...], now: float) -> None:
-        """Ask for packets again at once. Between two parties feedback needs no wait (RFC 4585 section 3.5.2); a
-        report comes with it unless reduced size was agreed (RFC 5506). How often is the caller's affair."""
-        if self._left or not sequences:
+        """Ask for packets again."""
+        if sequences:
+            self._give_feedback([GenericNack(self.ssrc, media_ssrc, sequences)], now)
+
+    def ask_to_resume(self, resume: Resume, missing: tuple[int, ...], now: float) -> None:
+        """We have moved: the peer is to go on there, and to send again what was `missing` before."""
+        packets: list[RtcpPacket] = [write_resume(self.ssrc, resume)]
+        if missing:
+            packets.append(GenericNack(self.ssrc, resume.media_ssrc, missing))
+        self._give_feedback(packets, now)
+
+    def _give_feedback(self, packets: list[RtcpPacket], now: float) -> None:
+        """A report comes with it, unless reduced size was agreed and a report has been sent (RFC 5506 section 4)."""
+        if self._left:
             return
-        nack = GenericNack(self.ssrc, media_ssrc, sequences)
-        self._send([nack] if self._reduced_size else [*self._report(now), nack])
+        octets = self._send(
+            packets if self.reduced_size and self._reported else [*self._report(now), *packets]
+        )
+        self._reported = True
+        self._credit -= octets + LOWER_LAYERS
+        self._feedback_waits = True
+
+    @property
+    def feedback_waits(self) -> bool:
+        """Something that should leave now, not at the next occasion."""
+        return self._feedback_waits
 
     def bye(self, now: float, reason: str = "") -> None:
         """Leave: a last report and BYE at once, nothing afterwards. Who never sent anything says nothing
@@ -282,6 +333,7 @@ class RtcpSession:
 
     def transmits(self) -> list[bytes]:
         octets, self._transmits = self._transmits, []
+        self._feedback_waits = False
         return octets
 
     def events(self) -> list[RtcpEvent]:

@@ -10,6 +10,7 @@ from segue.protocols.rtp.report_block import ReportBlock
 MAX_DROPOUT = 3000  # packets; a larger step ahead is believed when the next packet confirms it
 MAX_MISORDER = 1024  # as old as the SRTP replay window lets packets be: what is sent again after an outage
 SLOTS = 2048  # extended sequence numbers remembered, to know a second copy; over MAX_MISORDER
+SENT_AGAIN = 3  # packets behind the highest: more than reordering explains; it was missed, and sent again
 NEVER = (1 << 64) - 1
 NO_SEQUENCE = 1 << 16
 
@@ -80,7 +81,7 @@ class RtpSource:
         self._seen[extended % SLOTS] = extended
         self.received += 1
         self.heard_at = now
-        if packet.timestamp != self._timestamp:
+        if packet.timestamp != self._timestamp and self._highest - extended < SENT_AGAIN:
             self._measure_jitter(packet.timestamp, now)
         return extended
 
@@ -102,8 +103,8 @@ class RtpSource:
         return extended
 
     def _measure_jitter(self, timestamp: int, now: float) -> None:
-        """Appendix A.8, without packets that repeat their predecessor's timestamp: those of one telephone event
-        do, and say nothing of the network."""
+        """Appendix A.8, without packets that say nothing of the network: those that repeat their predecessor's
+        timestamp, as all of one telephone event do, and those that were sent again, or late."""
         if self._timestamp >= 0:
             sent = (timestamp - self._timestamp + 0x80000000 & 0xFFFFFFFF) - 0x80000000
             difference = abs((now - self._arrival) * self.clock_rate - sent)

@@ -15,11 +15,11 @@ Status card
   RFC 3264   the offer/answer rules are in `segue.call.negotiation`.
   RFC 3605   done (`a=rtcp`)
   RFC 5761   `a=rtcp-mux` is read by name; the rules are in `segue.call.negotiation`.
+  RFC 4585   done: 4.2 (`a=rtcp-fb`; which of it is taken is in `segue.call.feedback`)
   RFC 4733   done: 2.4.1 (event list)
   RFC 7587   done: 6.1 (parameters of Opus)
   as text    reachable by name: crypto (RFC 4568, see `protocols.sdes`), fingerprint, setup, tls-id (RFC 8122,
-             4145, 8842), ice-* and candidate (RFC 8839), rtcp-fb (RFC 4585), extmap (RFC 8285), label,
-             group, mid.
+             4145, 8842), ice-* and candidate (RFC 8839), extmap (RFC 8285), label, group, mid.
 
 What a peer may send in excess (CVE-2018-1000098, -1000099, CVE-2021-26906, CVE-2026-41416 are of this kind)
 ends in `RemoteError` with status 400 (the text is wrong) or 488 (we cannot do it): bodies over 64 KiB, over
@@ -30,11 +30,13 @@ from segue.protocols.sdp.attributes import (
     Direction,
     Fmtp,
     Rtcp,
+    RtcpFeedback,
     RtpMap,
     direction_of,
     fmtps_of,
     maxptime_of,
     ptime_of,
+    rtcp_feedback_of,
     rtcp_of,
     rtpmaps_of,
 )
@@ -62,6 +64,7 @@ __all__ = [
     "OpusParameters",
     "Origin",
     "Rtcp",
+    "RtcpFeedback",
     "RtpMap",
     "SdpSyntaxError",
     "SessionDescription",
@@ -73,6 +76,7 @@ __all__ = [
     "opus_parameters",
     "parse_sdp",
     "ptime_of",
+    "rtcp_feedback_of",
     "rtcp_of",
     "rtpmaps_of",
     "write_sdp",

@@ -83,6 +83,16 @@ class Rtcp(NamedTuple):
         return f"{self.port} {' '.join(self.connection)}" if self.connection else str(self.port)
 
 
+class RtcpFeedback(NamedTuple):
+    """`a=rtcp-fb:format value` (RFC 4585 section 4.2). `format`: a payload type, or "*" for all."""
+
+    format: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.format} {self.value}"
+
+
 def parse_payload_type(text: str) -> int:
     """0 to 127: seven bits of an RTP packet."""
     return parse_number(text, 127, "payload type")
@@ -153,6 +163,16 @@ def maxptime_of(media: MediaDescription) -> float | None:
 
 def rtcp_of(media: MediaDescription) -> Rtcp | None:
     return parse_rtcp(media.value("rtcp") or "") if media.has("rtcp") else None
+
+
+def rtcp_feedback_of(media: MediaDescription) -> tuple[RtcpFeedback, ...]:
+    """What has the form of it; lines that are not understood have to be ignored (RFC 4585 section 4.2)."""
+    found = []
+    for value in media.values("rtcp-fb"):
+        name, _, wanted = value.strip(" ").partition(" ")
+        if wanted.strip(" ") and (name == "*" or _NAME.fullmatch(name)):
+            found.append(RtcpFeedback(name, wanted.strip(" ")))
+    return tuple(found)
 
 
 def direction_of(description: SessionDescription, media: MediaDescription) -> Direction:

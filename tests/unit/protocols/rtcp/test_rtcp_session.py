@@ -222,9 +222,14 @@ def test_missing_packets() -> None:
 
 
 def test_missing_packets_in_reduced_size() -> None:
+    """RFC 5506 section 4: only when a compound packet was sent before."""
     other = End(2, 1, reduced_size=True)
     other.session.nack(1, (7,), 1001.0)
-    assert parse_rtcp(other.session.transmits()[0]) == [GenericNack(2, 1, (7,))]
+    assert other.session.feedback_waits
+    assert isinstance(parse_rtcp(other.session.transmits()[0])[0], ReceiverReport)
+    assert not other.session.feedback_waits
+    other.session.nack(1, (8,), 1001.0)
+    assert parse_rtcp(other.session.transmits()[0]) == [GenericNack(2, 1, (8,))]
 
 
 def test_memory_is_bounded() -> None:

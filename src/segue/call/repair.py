@@ -1,0 +1,135 @@
+"""What is lost on the way is sent again, both ways: the rules of one call (RFC 4585, or two Segue phones). Pure.
+
+`SentPackets` has what we sent, `MissingPackets` what did not come; here they meet RTCP, which carries what each end
+asks for. Only RTCP that SRTP has authenticated gets here, unless the call is in the clear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from segue.call.feedback import NO_FEEDBACK, Feedback
+from segue.call.missing_packets import MissingPackets
+from segue.call.sent_packets import SentPackets
+from segue.protocols.rtcp.resume import Resume
+from segue.protocols.rtcp.session import PacketsMissing, ResumeWanted, RtcpEvent, RtcpSession
+
+UNANSWERED = 3  # requests in reduced size in a row without an answer: something on the way drops them
+
+
+@dataclass
+class RepairStatistics:
+    """Packets."""
+
+    resent: int = 0  # copies of ours that the peer asked for
+    sent_late: int = 0  # of ours that could not leave when they were made
+    asked_for: int = 0  # of the peer's, that were missing
+    recovered: int = 0  # of these, that came then
+
+
+class Repair:
+    """`limit`: seconds that our listener waits for late speech; 0: not at all."""
+
+    def __init__(self, rtcp: RtcpSession, limit: float) -> None:
+        self._rtcp = rtcp
+        self._limit = limit
+        self._feedback: Feedback = NO_FEEDBACK
+        self._sent = SentPackets()
+        self._missing: MissingPackets | None = None  # of the source heard last
+        self._link_lost = False
+        self._past = RepairStatistics()  # of sources that are not heard any more
+
+    def use(self, feedback: Feedback) -> None:
+        """What holds from now on."""
+        self._feedback = feedback
+        self._rtcp.reduced_size = feedback.reduced_size
+        self._rtcp.report_interval = feedback.report_interval
+        if not feedback.answers:
+            self._sent.clear()
+        if not feedback.asks:
+            self._missing = None
+
+    @property
+    def statistics(self) -> RepairStatistics:
+        """A snapshot."""
+        asked, recovered = self._past.asked_for, self._past.recovered
+        if self._missing is not None:
+            asked, recovered = asked + self._missing.asked, recovered + self._missing.recovered
+        return RepairStatistics(self._sent.resent, self._sent.sent_late, asked, recovered)
+
+    # What we send
+
+    def link_lost(self) -> None:
+        """Nothing can leave."""
+        self._link_lost = True
+
+    def path_back(self, now: float) -> None:
+        """It can again; what the peer's listener would not wait for is left out."""
+        self._link_lost = False
+        self._sent.drop_held(now - self._feedback.peer_waits)
+
+    def out(self, octets: bytes, duration: float, now: float) -> bytes | None:
+        """A sealed packet of `duration` seconds: itself when it is to leave now. With a peer that would not wait for
+        it, it leaves into nowhere as ever."""
+        feedback = self._feedback
+        if self._link_lost and feedback.peer_waits:
+            self._sent.held(octets, duration, now)
+            return None
+        if feedback.answers:
+            self._sent.left(octets, duration, now)
+        return octets
+
+    def late(self, now: float, may_send: Callable[[int], bool]) -> list[bytes]:
+        """What leaves late, now."""
+        return [] if self._link_lost else self._sent.late(now, may_send)
+
+    def take(self, event: RtcpEvent, now: float) -> None:
+        """What the peer's RTCP asked for."""
+        round_trip = self._rtcp.round_trip
+        if isinstance(event, PacketsMissing) and self._feedback.answers:
+            self._sent.ask(event.sequences, now, round_trip)
+        elif isinstance(event, ResumeWanted) and self._feedback.resumes:
+            resume = event.resume
+            self._sent.resume_after(resume.after, resume.oldest, now, round_trip)
+
+    # What we receive
+
+    def heard(self, ssrc: int, extended: int, media_time: float, now: float) -> None:
+        """The first copy of a packet has come; `media_time` is its timestamp in seconds."""
+        if not self._feedback.asks:
+            return
+        missing = self._missing
+        if missing is None or missing.ssrc != ssrc:
+            if missing is not None:
+                self._past.asked_for += missing.asked
+                self._past.recovered += missing.recovered
+            missing = self._missing = MissingPackets(ssrc, self._limit)
+        missing.received(extended, media_time, now)
+        self.ask(now)
+
+    def ask(self, now: float) -> None:
+        """Ask for what is missing, if anything is and it is time."""
+        missing, rtcp = self._missing, self._rtcp
+        if missing is None or not missing or not rtcp.may_give_feedback(now):
+            return
+        if sequences := missing.due(now, rtcp.round_trip):
+            self._choose_size(missing)
+            rtcp.nack(missing.ssrc, sequences, now)
+
+    def ask_to_resume(self, now: float) -> None:
+        """We have moved."""
+        missing = self._missing
+        found = missing.resume(now) if missing is not None else None
+        if missing is None or found is None:
+            return
+        after, before = found
+        self._choose_size(missing)
+        if self._feedback.resumes:
+            self._rtcp.ask_to_resume(Resume(missing.ssrc, after, self._limit), before, now)
+        elif before:
+            self._rtcp.nack(missing.ssrc, before, now)
+
+    def _choose_size(self, missing: MissingPackets) -> None:
+        """RFC 5506 section 4.2.1: middleboxes may drop what does not begin with a report."""
+        self._rtcp.reduced_size = self._feedback.reduced_size and missing.unanswered <= UNANSWERED
