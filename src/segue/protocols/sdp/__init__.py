@@ -3,6 +3,7 @@
 - `description`: the dataclasses (`SessionDescription`, `MediaDescription`, `Attribute` …).
 - `parser.parse_sdp`, `writer.write_sdp`: octets to description and back.
 - `attributes`: the attributes this project acts upon, typed, read on demand.
+- `ice_attributes`: those of ICE, as a `base.ice_description.IceDescription`, and back.
 - `format_parameters`: what `a=fmtp` means for telephone events and Opus.
 
 Status card
@@ -18,8 +19,10 @@ Status card
   RFC 4585   done: 4.2 (`a=rtcp-fb`; which of it is taken is in `segue.call.feedback`)
   RFC 4733   done: 2.4.1 (event list)
   RFC 7587   done: 6.1 (parameters of Opus)
+  RFC 8839   done: 5 (all attributes; `ice-mismatch` is read only). The rules are in `segue.call`.
+  RFC 8840   done: 4 (`end-of-candidates`); RFC 8838: option `trickle`
   as text    reachable by name: crypto (RFC 4568, see `protocols.sdes`), fingerprint, setup, tls-id (RFC 8122,
-             4145, 8842), ice-* and candidate (RFC 8839), extmap (RFC 8285), label, group, mid.
+             4145, 8842), extmap (RFC 8285), label, group, mid.
 
 What a peer may send in excess (CVE-2018-1000098, -1000099, CVE-2021-26906, CVE-2026-41416 are of this kind)
 ends in `RemoteError` with status 400 (the text is wrong) or 488 (we cannot do it): bodies over 64 KiB, over
@@ -51,6 +54,13 @@ from segue.protocols.sdp.description import (
     TimeDescription,
 )
 from segue.protocols.sdp.format_parameters import OpusParameters, event_codes, opus_parameters
+from segue.protocols.sdp.ice_attributes import (
+    ice_of,
+    parse_candidate,
+    parse_remote_candidates,
+    write_candidate,
+    write_ice,
+)
 from segue.protocols.sdp.parser import parse_sdp
 from segue.protocols.sdp.writer import write_sdp
 
@@ -72,12 +82,17 @@ __all__ = [
     "direction_of",
     "event_codes",
     "fmtps_of",
+    "ice_of",
     "maxptime_of",
     "opus_parameters",
+    "parse_candidate",
+    "parse_remote_candidates",
     "parse_sdp",
     "ptime_of",
     "rtcp_feedback_of",
     "rtcp_of",
     "rtpmaps_of",
+    "write_candidate",
+    "write_ice",
     "write_sdp",
 ]

@@ -1,0 +1,249 @@
+"""Two ends of a call that speak ICE and send voice, over a `Wire` in virtual time.
+
+`IceNetwork` carries datagrams between addresses; each address may have a delay of its own (its access network),
+and whoever stands on the way may be told of each datagram, change, copy or keep it (`bystander`). `IceEnd` has
+an `IceAgent` and ports; every 20 ms it sends a packet where the agent says, when the agent allows it. A packet
+counts as authenticated when it is the peer's and was not received before, as SRTP would find.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from segue.base.address import Address, LocalPort, Path
+from segue.base.machine import earliest
+from segue.base.trace import MemoryTrace
+from segue.protocols.ice.agent import IceAgent
+from segue.protocols.ice.events import IceEvent, PathSelected
+from segue.protocols.stun.message import is_stun
+from segue.testing.entropy import SeededEntropy
+from segue.testing.wire import Wire
+
+PACKET_TIME = 0.020
+VOICE = 182  # octets of a G.711 packet of 20 ms with its SRTP tag
+_STEP = 1e-6
+
+Sent = tuple[Address, Address, bytes]  # source, target, octets
+Bystander = Callable[[Address, Address, bytes], Iterable[Sent]]
+
+
+class Seen(NamedTuple):
+    """A datagram as it was sent."""
+
+    at: float
+    source: Address
+    target: Address
+    octets: bytes
+
+
+class Voice(NamedTuple):
+    """A packet of voice that arrived for the first time."""
+
+    at: float
+    path: Path
+    number: int
+
+
+def port(host: str, number: int = 4000, interface: str = "") -> LocalPort:
+    return LocalPort(interface or host, Address(host, number))
+
+
+def pass_on(source: Address, target: Address, octets: bytes) -> list[Sent]:
+    """A bystander that does nothing."""
+    return [(source, target, octets)]
+
+
+class IceNetwork:
+    """`delay`: one way, in seconds, between addresses without an access delay of their own."""
+
+    def __init__(self, seed: int | str = 0, *, delay: float = 0.02, **wire: float) -> None:
+        self.now = 1000.0
+        self.delay = delay
+        self.access: dict[str, float] = {}  # by host: one way, added to `delay`
+        self.dead: set[str] = set()  # hosts that nothing reaches and nothing leaves
+        self.seen: list[Seen] = []
+        self.bystander: Bystander = pass_on
+        self.servers: dict[Address, Callable[[bytes, Address], bytes | None]] = {}
+        self.nats: list[Any] = []
+        self.wire: Wire[bytes] = Wire(seed, **wire)
+        self.ends: list[IceEnd] = []
+
+    def send(self, source: Address, target: Address, octets: bytes) -> None:
+        self.seen.append(Seen(self.now, source, target, octets))
+        if source.host in self.dead:
+            return
+        for from_, to, load in self.bystander(source, target, octets):
+            self.put(from_, to, load)
+
+    def put(self, source: Address, target: Address, octets: bytes) -> None:
+        """On the wire, past the bystander."""
+        self.wire.delay = self.delay + self.access.get(source.host, 0.0) + self.access.get(target.host, 0.0)
+        self.wire.send(source, target, octets, self.now)
+
+    def until(self, true: Callable[[], bool], limit: float = 10.0) -> bool:
+        """Let time pass until something is true, at most so many seconds; whether it is."""
+        end = self.now + limit
+        while not true():
+            due = self._next()
+            if due is None or due > end:
+                self.now = max(self.now, end)
+                self._turn()
+                return true()
+            self.now = max(self.now, due)
+            self._turn()
+        return True
+
+    def pass_time(self, seconds: float) -> None:
+        self.until(lambda: False, seconds)
+
+    def _next(self) -> float | None:
+        return earliest(self.wire.deadline(), *(end.deadline() for end in self.ends))
+
+    def _turn(self) -> None:
+        for arrival in self.wire.arrivals(self.now):
+            self._deliver(arrival.source, arrival.target, arrival.load)  # type: ignore[arg-type]
+        for end in self.ends:
+            end.tick()
+
+    def _deliver(self, source: Address, target: Address, octets: bytes) -> None:
+        if target.host in self.dead:
+            return
+        if target in self.servers:
+            answer = self.servers[target](octets, source)
+            if answer is not None:
+                self.send(target, source, answer)
+            return
+        for end in self.ends:
+            end.receive(octets, source, target)
+
+
+@dataclass(eq=False)
+class IceEnd:
+    """`talks`: sends voice. `heard`: what arrived. `copies`: sends each packet on these paths, too."""
+
+    network: IceNetwork
+    name: str
+    agent: IceAgent
+    trace: MemoryTrace
+    ports: list[LocalPort] = field(default_factory=list)
+    talks: bool = False
+    heard: list[Voice] = field(default_factory=list)
+    events: list[IceEvent] = field(default_factory=list)
+    copies: list[Path] = field(default_factory=list)
+    withheld: int = 0  # packets that the agent did not allow
+    _numbers: set[int] = field(default_factory=set)
+    _number: int = 0
+    _next_voice: float = 0.0
+
+    @classmethod
+    def make(cls, network: IceNetwork, name: str, *, controlling: bool, **options: Any) -> IceEnd:
+        trace = MemoryTrace()
+        agent = IceAgent(
+            controlling=controlling,
+            entropy=SeededEntropy(name),
+            now=network.now,
+            trace=trace,
+            **options,
+        )
+        end = cls(network, name, agent, trace)
+        end._next_voice = network.now
+        network.ends.append(end)
+        return end
+
+    def add(self, *ports: LocalPort, **options: Any) -> None:
+        for each in ports:
+            self.ports.append(each)
+            self.agent.add_port(each, self.network.now, **options)
+        self.drain()
+
+    def remove(self, port: LocalPort) -> None:
+        self.ports.remove(port)
+        self.agent.remove_port(port, self.network.now)
+        self.drain()
+
+    def move(self, port: LocalPort) -> bool:
+        if port not in self.ports:
+            self.ports.append(port)
+        moved = self.agent.move(port, self.network.now)
+        self.drain()
+        if self.talks:
+            self._speak()  # the newest packet leaves right behind
+        return moved
+
+    def learn(self, other: IceEnd) -> None:
+        """What signalling brings."""
+        self.agent.set_remote(other.agent.description, self.network.now)
+        self.drain()
+
+    def receive(self, octets: bytes, source: Address, target: Address) -> None:
+        found = next((each for each in self.ports if each.address == target), None)
+        if found is None:
+            return
+        path = Path(found.interface, found.address, source)
+        if is_stun(octets):
+            self.agent.receive(octets, path, self.network.now)
+        elif octets[:1] == b"\x80":
+            number = int.from_bytes(octets[1:5], "big")
+            if octets[5:6] == self.name.encode()[:1] or number in self._numbers:
+                return  # our own, or a replay
+            self._numbers.add(number)
+            self.heard.append(Voice(self.network.now, path, number))
+            self.agent.received_media(path, len(octets), self.network.now)
+        self.drain()
+
+    def tick(self) -> None:
+        now = self.network.now
+        due = self.agent.deadline()
+        if due is not None and now >= due:
+            self.agent.expire(now)
+            self.drain()
+        if self.talks and now >= self._next_voice:
+            self._next_voice = now + PACKET_TIME
+            self._speak()
+
+    def deadline(self) -> float | None:
+        due = self.agent.deadline()
+        if due is not None:
+            due = max(due, self.network.now + _STEP)
+        return earliest(due, max(self._next_voice, self.network.now + _STEP) if self.talks else None)
+
+    def drain(self) -> None:
+        for path, octets in self.agent.transmits():
+            self.network.send(path.local, path.remote, octets)
+        self.events += self.agent.events()
+
+    def count(self, kind: type[IceEvent]) -> int:
+        return sum(isinstance(event, kind) for event in self.events)
+
+    @property
+    def selections(self) -> list[PathSelected]:
+        return [event for event in self.events if isinstance(event, PathSelected)]
+
+    def _speak(self) -> None:
+        self._number += 1
+        packet = b"\x80" + self._number.to_bytes(4, "big") + self.name.encode()[:1]
+        packet = packet.ljust(VOICE, b"\0")
+        selected = self.agent.selected
+        for path in dict.fromkeys([*([selected] if selected else []), *self.copies]):
+            if self.agent.may_send(path, VOICE):
+                self.network.send(path.local, path.remote, packet)
+            else:
+                self.withheld += 1
+
+
+def talking(network: IceNetwork, **options: Any) -> tuple[IceEnd, IceEnd]:
+    """A controlling and a controlled end, 192.0.2.1 and 198.51.100.2, that migrate and talk, with a selected
+    path."""
+    options.setdefault("migration", True)
+    alice = IceEnd.make(network, "alice", controlling=True, **options)
+    bob = IceEnd.make(network, "bob", controlling=False, **options)
+    alice.add(port("192.0.2.1"))
+    bob.add(port("198.51.100.2"))
+    bob.learn(alice)
+    alice.learn(bob)
+    alice.talks = bob.talks = True
+    network.pass_time(2.0)
+    assert alice.agent.selected is not None
+    return alice, bob
