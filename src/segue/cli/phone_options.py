@@ -70,6 +70,22 @@ _PHONE: Options = [
             "it is lost. [soft]",
         },
     ),
+    (
+        "--speech",
+        {
+            "type": click.Choice(["continuous", "complete"]),
+            "help": "complete: every word of the other end is heard, if need be late; continuous: what is late is "
+            "dropped. [complete]",
+        },
+    ),
+    (
+        "--speech-limit",
+        {
+            "metavar": "S",
+            "type": click.FloatRange(min=0, max=10, min_open=True),
+            "help": "With complete: seconds that a word may be late by. [3]",
+        },
+    ),
     ("--interface", {"multiple": True, "metavar": "NAME", "help": "Use only these networks; repeatable."}),
     (
         "--resolver-dir",
@@ -155,6 +171,7 @@ def read_config(given: dict[str, Any]) -> PhoneConfig:
         key=options.get("key", ""),
     )
     media: dict[str, Any] = {"keying": options.get("keying", "sdes")}
+    media |= {name: options[name] for name in ("speech", "speech_limit") if name in options}
     if "codec" in options:
         media["codecs"] = tuple(options["codec"])
     if "suite" in options:
