@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from segue.mobility.movement import Better, Lost, Movement, Steady, Thresholds, Weak
+from segue.mobility.movement import Better, Lost, Movement, Steady, Thresholds, Unanswered, Weak
 from segue.mobility.observation import Attachment
 
 PAUSE_FIRST = 5.0  # seconds without a chosen move after one that failed
 PAUSE_LIMIT = 60.0
+FLIGHTS_FORGOTTEN = 60.0  # seconds after the pause of one that is forgotten
 
 
 class Kind(Enum):
@@ -51,6 +52,8 @@ class Policy:
         self._better: tuple[Attachment, float] | None = None  # what is better, and since when
         self._rest_until = 0.0
         self._failures = 0
+        self._flights = 0  # from networks where nobody answered, of late
+        self._flee_after = 0.0
         self._failed_at: dict[Attachment, float] = {}  # where moves got nowhere, and when
 
     def decide(self, movement: Movement, now: float) -> Decision | None:
@@ -61,6 +64,8 @@ class Policy:
             return None
         if isinstance(movement, Lost):
             return Decision(self._best(movement.others), Kind.HARD, "lost") if movement.others else None
+        if isinstance(movement, Unanswered):
+            return self._flee(movement, now)
         if not self.preferences.soft or now < self._rest_until:
             return None
         if isinstance(movement, Weak):
@@ -85,6 +90,18 @@ class Policy:
         if self._better is None:
             return None
         return max(self._better[1] + self.preferences.dwell, self._rest_until)
+
+    def _flee(self, movement: Unanswered, now: float) -> Decision | None:
+        """From a network that carries nothing, though its link is up: nothing is left there that could be lost. Where
+        nobody answers anywhere the call does not run in circles."""
+        if now < self._flee_after:
+            return None
+        self._flights = self._flights + 1 if now < self._flee_after + FLIGHTS_FORGOTTEN else 1
+        pause = min(PAUSE_LIMIT, PAUSE_FIRST * 2 ** (self._flights - 1))
+        self._flee_after = now + pause
+        self._rest_until = max(self._rest_until, now + pause)  # and not back by choice before
+        self._better = None
+        return Decision(self._best(movement.others), Kind.HARD, "no answer")
 
     def _best(self, others: tuple[Attachment, ...]) -> Attachment:
         """The most preferred one that has not failed, else the one whose failure is the longest ago."""
