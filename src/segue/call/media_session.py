@@ -40,6 +40,8 @@ FRAME = 0.02  # seconds
 OLD_KEYS_LIVE = (
     30.0  # seconds that a remote key which was replaced is still accepted (RFC 4568 section 7.1.4)
 )
+MOVE_DELAY = 0.04  # seconds by which playout grows before a move: what another access network is slower
+MOVE_LASTS = 3.0  # seconds that a move takes at most, from its announcement on
 WRAP_IS_NEAR = 50  # packets before the wrap of sequence numbers, a second: no new key begins there
 SENDERS = 256  # keys of ours whose use in this call is remembered: far more than any agreement may bring back
 PATIENCE = 0.5  # seconds that the ear waits at a hole for what is sent again, where it is
@@ -182,6 +184,11 @@ class MediaSession:
     def play(self, now: float) -> Frame | None:
         """The next 20 ms for the listener's ear; None until something is agreed."""
         return None if self._playout is None else self._playout.get(now)
+
+    def expect_move(self, now: float) -> None:
+        """A move is near: the listener's delay grows before it, and shrinks when it is over."""
+        if self._playout is not None:
+            self._playout.buffer.expect_move(MOVE_DELAY, now, MOVE_LASTS)
 
     def send(self, frame: Frame, now: float) -> bytes | None:
         """The packet that carries this 20 ms, ready to leave; None when nothing is to be sent now, or nothing can."""

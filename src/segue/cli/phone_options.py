@@ -61,6 +61,7 @@ _PHONE: Options = [
             "help": "Where the other is heard. [device]",
         },
     ),
+    ("--move-tone", {"is_flag": True, "help": "A short tone in your ear when a move begins and ends."}),
     ("--local-port", {"type": click.IntRange(0, 65535), "help": "First local port for media. [any]"}),
     (
         "--mode",
@@ -179,7 +180,11 @@ def read_config(given: dict[str, Any]) -> PhoneConfig:
     return PhoneConfig(
         account=account,
         media=MediaConfig(**media),
-        sound=Sound(options.get("audio_in", "device"), options.get("audio_out", "device")),
+        sound=Sound(
+            options.get("audio_in", "device"),
+            options.get("audio_out", "device"),
+            move_tone=bool(options.get("move_tone")),
+        ),
         networks=Networks(
             interfaces=tuple(options.get("interface", ())),
             family=int(options["family"]) if "family" in options else None,

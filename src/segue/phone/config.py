@@ -57,11 +57,13 @@ class Account:
 @dataclass(frozen=True)
 class Sound:
     """Where speech comes from and goes to, as `devices.open_source` and `open_sink` read it, and how long a
-    call that is not held may hear nothing before it ends (`silence_limit`, seconds)."""
+    call that is not held may hear nothing before it ends (`silence_limit`, seconds). `move_tone`: our own ear is told
+    of each move by a short tone when it begins and ends."""
 
     audio_in: str = "device"
     audio_out: str = "device"
     silence_limit: float = 30.0
+    move_tone: bool = False
 
 
 @dataclass(frozen=True)
