@@ -27,6 +27,12 @@ class Listener:
         return self
 
     def waits(self, seconds: float) -> Listener:
+        """While the talker goes on."""
+        for _ in range(round(seconds / PERIOD)):
+            self.hears(self.missing._highest + 1)
+        return self
+
+    def hears_nothing(self, seconds: float) -> Listener:
         for _ in range(round(seconds / PERIOD)):
             self.now += PERIOD
             self.ask()
@@ -49,7 +55,7 @@ def test_a_hole_is_asked_for_when_three_have_come_behind_it_or_after_a_while() -
     listener.hears(4, 5)
     assert [sequences for _, sequences in listener.asked] == [(2,)]
     alone = Listener().hears(0, 1, 3)
-    alone.waits(REORDERING_TIME)
+    alone.hears_nothing(REORDERING_TIME)
     assert [sequences for _, sequences in alone.asked] == [(2,)]
 
 
@@ -64,6 +70,13 @@ def test_it_is_asked_for_again_after_a_round_trip_and_a_few_times_only() -> None
     assert len(of_one) == ASKS
     assert all(0.1 <= later - earlier < 0.2 for earlier, later in pairwise(of_one))
     assert not len(listener.missing)
+
+
+def test_while_nothing_comes_asking_is_no_use() -> None:
+    listener = Listener().hears(0, 20).hears_nothing(2.0)
+    assert len(listener.asked) == 1
+    listener.waits(0.1)
+    assert len(listener.asked) == 2
 
 
 def test_packets_that_the_peer_sends_later_are_waited_for_longer() -> None:
