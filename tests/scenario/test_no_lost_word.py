@@ -311,14 +311,6 @@ def test_over_a_change_of_key(at: float) -> None:
     assert_every_word_is_heard(ends)
 
 
-def test_moves_that_follow_each_other_before_all_is_made_good() -> None:
-    ends = Ends(seconds=24.0)
-    for at in (5.0, 6.3, 7.6):
-        ends.outage(at, 1.0)
-    ends.run()
-    assert_every_word_is_heard(ends)
-
-
 def test_an_outage_that_nobody_noticed_is_made_good_by_asking() -> None:
     """No link event, as behind a wall: each end asks for what it sees missing."""
     ends = Ends(seconds=16.0)

@@ -110,8 +110,8 @@ class MissingPackets:
         return rank * self._packet_time / SENDER_PACE
 
     def due(self, now: float, round_trip: float | None) -> tuple[int, ...]:
-        """Sequence numbers to ask for now, oldest first; they count as asked for. As long as nothing comes at all, who
-        is asked would not hear it either: one try is enough then."""
+        """Sequence numbers to ask for now, oldest first; they count as asked for. As long as nothing comes at all the
+        other end would not hear it either: one try is enough then."""
         if not self._holes or now < self._due or self._heard_at <= self._asked_at:
             return ()
         self._give_up(now)

@@ -49,6 +49,14 @@ def test_a_stream_that_never_came_back() -> None:
     assert lost(dead, float("-inf"), float("inf")) == pytest.approx(1475, abs=2)
 
 
+def test_what_left_late_and_came_is_not_lost() -> None:
+    """Ten packets that were kept in an outage leave behind the window's end, which is 0.5 s before the stream's."""
+    whole = stream(30, unsent=set(range(1460, 1470)))
+    late = [Delivery(n, 29.7 + 0.01 * (n - 1460), "mn wwan0", 29.9, "cn wlan0") for n in range(1460, 1470)]
+    assert lost(whole, 9.5, 30.0) == 10
+    assert lost(whole + late, 9.5, 30.0) == 0
+
+
 def test_what_was_sent_as_the_call_ended_may_be_on_its_way() -> None:
     ending = stream(30, missing=set(range(1495, 1500)))
     assert lost(ending, float("-inf"), float("inf")) == 0

@@ -145,12 +145,14 @@ def lost(stream: Sequence[Delivery], begin: float, end: float) -> int:
     the numbers on both sides tell. What was sent just before the stream ended may have been on its way."""
     last = max((d.sent_at for d in stream), default=0.0)
     end = min(end, last - FLIGHT)
-    inside = [d for d in stream if begin <= d.sent_at <= end]
+    inside = [d.sequence for d in stream if begin <= d.sent_at <= end]
     if not inside:
         return 0
-    before = max((d.sequence for d in stream if d.sent_at < begin), default=inside[0].sequence - 1)
-    after = min((d.sequence for d in stream if d.sent_at > end), default=inside[-1].sequence + 1)
-    return after - before - 1 - sum(d.received_at is not None for d in inside)
+    first, last = min(inside), max(inside)  # what left late lies behind what left in time
+    before = max((d.sequence for d in stream if d.sent_at < begin and d.sequence < first), default=first - 1)
+    after = min((d.sequence for d in stream if d.sent_at > end and d.sequence > last), default=last + 1)
+    came = sum(d.received_at is not None for d in stream if before < d.sequence < after)
+    return after - before - 1 - came
 
 
 def delay(stream: Sequence[Delivery], begin: float, end: float) -> float | None:
