@@ -273,7 +273,7 @@ class ServerCore:
         elif isinstance(event, AckReceived):
             self.proxy.receive_ack(event.request, event.flow, now)
         elif isinstance(event, CancelReceived):
-            self.proxy.receive_cancel(event.transaction, now)
+            self.proxy.receive_cancel(event.transaction, event.request, now)
         elif isinstance(event, StrayResponse):
             self._trace.drop("server", "stray response")
         else:
