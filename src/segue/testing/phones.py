@@ -343,7 +343,10 @@ class Street:
         self.transport = transport
         self.connect_time = 4 * delay if transport == "TLS" else 0.0
         self.wire: Wire[tuple[str, Any]] = Wire(seed, delay=delay, loss=loss, jitter=jitter)
-        self.phones = (TestPhone("first", first, self), TestPhone("second", second, self))
+        self.phones: tuple[TestPhone, ...] = (
+            TestPhone("first", first, self),
+            TestPhone("second", second, self),
+        )
         self.messages: list[SentMessage] = []
         self.dead: set[tuple[str, str]] = set()
         self.muted: set[str] = set()
