@@ -423,3 +423,43 @@ def test_a_tunnel_that_comes_is_preferred_by_its_metric_and_left_when_it_goes() 
     assert phone.move() == ("2001:db8:9::7", Kind.SOFT)
     phone.sees(LinkFact("tun0", carrier=False, present=False))
     assert phone.move() == (OFFICE, Kind.HARD)
+
+
+# A network that flaps
+
+
+def test_a_network_that_flaps_must_last_before_it_is_taken_again() -> None:
+    phone = at_the_office()
+    phone.sees(*attach("wwan0", CELL, 200))
+    phone.waits(60)
+    moves = []
+    for _ in range(240):  # two minutes: half a second there, half a second not
+        phone.sees(LinkFact("wlan0", carrier=False))
+        if phone.wanted():
+            moves.append(phone.move()[0])
+        phone.waits(0.25)
+        phone.sees(LinkFact("wlan0", carrier=True), AddressFact("wlan0", OFFICE, usable=True))
+        phone.waits(0.25)
+        if phone.wanted():
+            moves.append(phone.move()[0])
+    assert moves == [CELL, OFFICE, CELL]
+    phone.waits(2.0)
+    assert phone.move() == (OFFICE, Kind.SOFT)
+
+
+def test_a_flap_now_and_then_costs_more_each_time_and_is_forgotten() -> None:
+    phone = at_the_office()
+    phone.sees(*attach("wwan0", CELL, 200))
+    waits = []
+    for stay in (1.0, 1.0, 1.0, 10.0, 1.0):
+        phone.waits(stay)
+        phone.sees(LinkFact("wlan0", carrier=False))
+        phone.move()
+        phone.waits(5)
+        phone.sees(LinkFact("wlan0", carrier=True), AddressFact("wlan0", OFFICE, usable=True))
+        since = phone.now
+        while not phone.wanted():
+            phone.waits(0.1)
+        phone.move()
+        waits.append(round(phone.now - since, 1))
+    assert waits == pytest.approx([2.0, 4.0, 8.0, 0.1, 2.0], abs=0.15)
