@@ -160,7 +160,10 @@ class Ends:
 
     def _arrive(self, number: int, octets: bytes) -> None:
         self.reached = self.reached or number == 1
-        self.ends[number].session.receive(octets, sort(octets), self.now)
+        session = self.ends[number].session
+        session.receive(octets, sort(octets), self.now)
+        if session.resume_came():
+            session.resume(self.now)
         self.flush(number)
 
     def flush(self, number: int) -> None:

@@ -220,6 +220,15 @@ class MediaSession:
         self._repair.ask(now)
         return self._repair.late(now, may_send)
 
+    def resume_came(self) -> bool:
+        """Whether the peer has moved, and asked to go on with what it missed, since this was asked last: `resume` is
+        to be called when the way there is known."""
+        return self._repair.resume_came()
+
+    def resume(self, now: float) -> None:
+        """What the peer missed leaves with the next `late`."""
+        self._repair.resume(now)
+
     def link_lost(self, now: float) -> None:
         """Nothing can leave from now on: what `send` makes is kept, when the peer would wait for it."""
         self._trace.note("media", "link lost", at=now)

@@ -239,9 +239,8 @@ class Voice:
         if packet is not None:
             for path in call.media.ways():
                 self._send(path, packet)
-        for late in session.late(now):
-            for path in call.media.ways():
-                self._send(path, late)
+        for path, late in call.media.late(now):
+            self._send(path, late)
         self._tell_news(call)
         frame = session.play(now)
         if self.heeds_speech:

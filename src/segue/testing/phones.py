@@ -268,10 +268,10 @@ class TestPhone:
             if not call.sounds:
                 continue
             made = session.send(self._tone(session.rate), now)
-            for packet in ([] if made is None else [made]) + session.late(now):
-                for path in call.media.ways():
-                    self.sent_media.append(SentMedia(now, path.port, path.remote, packet))
-                    self._street.send_media(self, path, packet)
+            leaving = [] if made is None else [(path, made) for path in call.media.ways()]
+            for path, packet in leaving + call.media.late(now):
+                self.sent_media.append(SentMedia(now, path.port, path.remote, packet))
+                self._street.send_media(self, path, packet)
             for octets in session.transmits():
                 for path in call.media.report_ways():
                     self._street.send_media(self, path, octets)
