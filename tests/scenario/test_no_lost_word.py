@@ -297,7 +297,7 @@ def test_the_identical_packet_paced_and_never_two_of_one_index() -> None:
 def test_over_the_wrap_of_the_sequence_number(wraps_after: float) -> None:
     """Before, in and after an outage from 5 to 7 s: the rollover counter of each copy is its packet's."""
     first = 65_536 - round((4.5 + wraps_after) / PERIOD)
-    ends = Ends(seconds=16.0, sequence=first)
+    ends = Ends(seconds=20.0, sequence=first)
     ends.outage(5.0, 2.0)
     ends.run()
     assert_every_word_is_heard(ends)
@@ -307,7 +307,7 @@ def test_over_the_wrap_of_the_sequence_number(wraps_after: float) -> None:
 @pytest.mark.parametrize("at", [6.0, 7.1, 7.5])
 def test_over_a_change_of_key(at: float) -> None:
     """In the outage, with the answer to the moving offer, and while late packets leave: they bear the old key."""
-    ends = Ends(seconds=16.0)
+    ends = Ends(seconds=20.0)
     ends.outage(5.0, 2.0)
     ends.plan(at, lambda: ends.use_keys(2, 3))
     ends.run()

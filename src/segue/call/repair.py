@@ -130,6 +130,10 @@ class Repair:
             self._choose_size(missing)
             rtcp.nack(missing.ssrc, sequences, now)
 
+    def given_up(self) -> list[int]:
+        """Sequence numbers that are not asked for any more, since the last call."""
+        return self._missing.given_up() if self._missing is not None else []
+
     def ask_to_resume(self, now: float) -> None:
         """We have moved."""
         missing = self._missing
