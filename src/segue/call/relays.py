@@ -48,6 +48,8 @@ class RelayServer:
     def __post_init__(self) -> None:
         if not self.place.relay:
             raise LocalError(f"{self.uri!r} is no TURN server", "write turn:host or turns:host")
+        if self.place.numeric and self.place.transport == "tls":
+            raise LocalError(f"{self.uri!r}: no certificate proves an address", "give the server's name")
         prepare(self.username)
         prepare(self.password.reveal().decode())
 

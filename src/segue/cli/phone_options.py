@@ -17,6 +17,7 @@ from segue.cli.option_file import config_option
 
 if TYPE_CHECKING:
     from segue.base.keying import Suite
+    from segue.call.relays import RelayServer
     from segue.phone.config import PhoneConfig
 
 Options = list[tuple[str, dict[str, Any]]]
@@ -88,6 +89,24 @@ _PHONE: Options = [
         },
     ),
     ("--interface", {"multiple": True, "metavar": "NAME", "help": "Use only these networks; repeatable."}),
+    (
+        "--stun",
+        {
+            "multiple": True,
+            "metavar": "URI",
+            "help": "Server that tells where you seem to be: stun:HOST[:PORT]; repeatable.",
+        },
+    ),
+    (
+        "--turn",
+        {
+            "multiple": True,
+            "metavar": "URI",
+            "help": "Relay: turn:HOST[:PORT][?transport=tcp], or turns:HOST for TLS; repeatable.",
+        },
+    ),
+    ("--turn-user", {"metavar": "NAME", "help": "User name for the relays. [that of your address]"}),
+    ("--turn-password-file", _FILE | {"help": "File (mode 600) with the password for the relays."}),
     (
         "--resolver-dir",
         {
@@ -190,11 +209,27 @@ def read_config(given: dict[str, Any]) -> PhoneConfig:
             family=int(options["family"]) if "family" in options else None,
             resolver_dir=options.get("resolver_dir", ""),
             radio=options.get("radio", ""),
+            stun=tuple(options.get("stun", ())),
+            relays=_relays(options, account.username),
             preferences=Preferences(soft=options.get("mode", "soft") == "soft"),
         ),
         local_port=options.get("local_port", 0),
         lab=LabOptions(options.get("initial_sequence"), options.get("srtp_keys_to", "")),
     )
+
+
+def _relays(options: dict[str, Any], username: str) -> tuple[RelayServer, ...]:
+    """Every relay with the one name and password that there is for them."""
+    from segue.base.secret import Secret
+    from segue.call.relays import RelayServer
+
+    path, uris = options.get("turn_password_file", ""), options.get("turn", ())
+    if (path or "turn_user" in options) and not uris:
+        raise LocalError("a name or password for relays, and no relay", "give --turn")
+    if uris and not path:
+        raise LocalError("a relay wants a password", "give --turn-password-file")
+    password = Secret(_read_secret(path) if path else "")
+    return tuple(RelayServer(uri, options.get("turn_user", username), password) for uri in uris)
 
 
 def suite_of(name: str) -> Suite:

@@ -265,7 +265,13 @@ def test_a_server_that_forgot_us_is_asked_anew() -> None:
 
 @pytest.mark.parametrize(
     ("uri", "name", "password"),
-    [("stun:a", "", ""), ("turn:", "", ""), ("turn:a", "a\x07", ""), ("turn:a", "", "\x07")],
+    [
+        ("stun:a", "", ""),
+        ("turn:", "", ""),
+        ("turn:a", "a\x07", ""),
+        ("turn:a", "", "\x07"),
+        ("turns:192.0.2.1", "", ""),
+    ],
 )
 def test_a_server_that_cannot_be_is_said_at_once(uri: str, name: str, password: str) -> None:
     with pytest.raises(LocalError):
