@@ -1,8 +1,9 @@
 """Relayed addresses of our media ports: each is a local port to the rest of a call, which need not know that a TURN
 server stands behind it (RFC 8656). Pure; `phone.relaying` has the sockets.
 
-A relayed port has the interface of its base (the port that speaks with the server) and the server's address. `wrap`
-makes of a datagram on a relayed path one to the server, `unwrap` the other way round.
+A relayed port has the server's address, and the interface of its base (the port that speaks with the server) at the
+time; when the base moves (RFC 8016) the port stays as it is. `wrap` makes of a datagram on a relayed path one to the
+server, `unwrap` the other way round.
 """
 
 from __future__ import annotations
@@ -75,8 +76,19 @@ class RelayedPort:
 
 
 @dataclass(frozen=True)
-class RelayedPortGone:
+class RelayedPortMoved:
+    """`port` is as it was, and reached by another base."""
+
     port: LocalPort
+    base: LocalPort
+
+
+@dataclass(frozen=True)
+class RelayedPortGone:
+    """`base`: the last it had."""
+
+    port: LocalPort
+    base: LocalPort
     why: str
 
 
@@ -102,7 +114,7 @@ class StreamWanted:
     redirected: int
 
 
-RelayEvent = RelayedPort | RelayedPortGone | RelayFailed | StreamWanted
+RelayEvent = RelayedPort | RelayedPortMoved | RelayedPortGone | RelayFailed | StreamWanted
 
 
 @dataclass(slots=True, eq=False)
@@ -112,7 +124,7 @@ class _Allocation:
     redirected: int = 0
     ports: tuple[LocalPort, ...] = ()
     follows: bool = False
-    mapped: Address | None = None
+    moving: bool = False
 
     @property
     def base(self) -> LocalPort:
@@ -163,12 +175,13 @@ class Relays:
             allocation.client.permit(hosts, now)
 
     def move(self, base: LocalPort, path: Path, server: RelayServer, now: float) -> bool:
-        """What this server relays behind `base` is to be reached by `path` from now on, by its ticket (RFC 8016);
-        False when it has given none. `RelayedPort` follows, with the same address; or, when the server would not,
-        with another one."""
+        """The network of `base` is gone, and what this server relays behind it is to be reached by `path`, by its
+        ticket (RFC 8016); False when it has given none. `RelayedPortMoved` follows; or, when the server would not,
+        `RelayedPortGone`, and `RelayedPort` with another address."""
         for allocation in self._behind(base):
             if allocation.server == server and allocation.follows and path not in self._allocations:
                 self._allocations[path] = allocation
+                allocation.moving = True
                 allocation.client.move(path, now, reliable=server.transport != "udp")
                 self._take_events(now)
                 return True
@@ -183,12 +196,16 @@ class Relays:
         self._forget_base(base)
 
     def lost(self, base: LocalPort, why: str) -> None:
-        """Nothing comes or goes at `base` any more: a stream that broke, a network that is gone. What is on its way
-        elsewhere stays."""
+        """Nothing comes or goes at `base` any more: a stream that broke. What is on its way elsewhere stays; what
+        was on its way to here goes too."""
         behind = self._behind(base)
+        arriving = [each for path, each in self._allocations.items() if path.port == base]
         self._forget_base(base)
         for allocation in behind:
             if allocation not in self._allocations.values():
+                self._end(allocation, why)
+        for allocation in arriving:
+            if allocation not in behind and allocation.moving:
                 self._end(allocation, why)
 
     # The packet path
@@ -202,6 +219,10 @@ class Relays:
     def bases(self) -> set[LocalPort]:
         """Ports that speak with a server."""
         return {path.port for path in self._allocations}
+
+    def follows(self, base: LocalPort) -> bool:
+        """Whether something behind this base survives its end, if it gets another one."""
+        return any(allocation.follows for allocation in self._behind(base))
 
     def base_of(self, port: LocalPort) -> LocalPort | None:
         allocation = self._by_port.get(port)
@@ -231,8 +252,10 @@ class Relays:
         found = client.unwrap(octets)
         if found is not None:
             peer, data = found
-            relayed = client.relayed.get(peer.family)
-            return (Path(client.path.interface, relayed, peer), data) if relayed is not None else None
+            for port in allocation.ports:
+                if port.address.family == peer.family:
+                    return Path(*port, peer), data
+            return None
         client.receive(octets, path, now)
         self._take_events(now)
         return None
@@ -279,7 +302,7 @@ class Relays:
         self._forget(allocation)
         if not allocation.ports:
             self._events.append(RelayFailed(allocation.server, allocation.base, why, code))
-        self._events += [RelayedPortGone(port, why) for port in allocation.ports]
+        self._events += [RelayedPortGone(port, allocation.base, why) for port in allocation.ports]
 
     def _take_events(self, now: float) -> None:
         for allocation in self._each():
@@ -289,8 +312,7 @@ class Relays:
     def _take(self, allocation: _Allocation, event: TurnEvent, now: float) -> None:
         if isinstance(event, Allocated):
             allocation.follows = event.mobile
-            allocation.mapped = event.mapped if allocation.server.transport == "udp" else None
-            self._show(allocation)
+            self._show(allocation, event.mapped if allocation.server.transport == "udp" else None)
         elif isinstance(event, Redirected):
             self._redirect(allocation, event, now)
         elif isinstance(event, AllocationFailed):
@@ -298,19 +320,20 @@ class Relays:
             if event.code == 437 and allocation.ports:  # the server has started anew
                 self.allocate(allocation.client.path, allocation.server, now)
         elif isinstance(event, Moved):
-            self._moved(allocation)
+            base, allocation.moving = allocation.base, False
+            self._events += [RelayedPortMoved(port, base) for port in allocation.ports]
         elif isinstance(event, MoveFailed):
-            self._stay(allocation, event, now)
+            self._start_anew(allocation, event, now)
         elif isinstance(event, PeerRefused):
             self._trace.note("relays", "a peer is refused", host=event.host, code=event.code)
 
-    def _show(self, allocation: _Allocation) -> None:
+    def _show(self, allocation: _Allocation, mapped: Address | None) -> None:
         base = allocation.base
         ports = [LocalPort(base.interface, address) for address in allocation.client.relayed.values()]
         allocation.ports = tuple(ports)
         for port in ports:
             self._by_port[port] = allocation
-            self._events.append(RelayedPort(port, base, allocation.mapped, allocation.follows))
+            self._events.append(RelayedPort(port, base, mapped, allocation.follows))
 
     def _redirect(self, allocation: _Allocation, event: Redirected, now: float) -> None:
         server, path = allocation.server, allocation.client.path
@@ -323,20 +346,7 @@ class Relays:
         else:
             self._events.append(StreamWanted(server, allocation.base, event.server, event.domain, again))
 
-    def _moved(self, allocation: _Allocation) -> None:
-        """What is under way still comes by the path before."""
-        before = allocation.ports
-        for port in before:
-            del self._by_port[port]
-        allocation.mapped = None  # the ICE agent asks itself
-        self._show(allocation)
-        gone = [port for port in before if port not in allocation.ports]
-        self._events += [RelayedPortGone(port, "it has moved") for port in gone]
-
-    def _stay(self, allocation: _Allocation, event: MoveFailed, now: float) -> None:
-        """The relayed address stays where it was, if it is anywhere; the new place gets one of its own."""
-        self._trace.note("relays", "a relay did not follow", why=event.why, code=event.code)
-        path = event.path
-        if self._allocations.get(path) is allocation:
-            del self._allocations[path]
-            self.allocate(path, allocation.server, now)
+    def _start_anew(self, allocation: _Allocation, event: MoveFailed, now: float) -> None:
+        """The new place gets an address of its own."""
+        self._end(allocation, event.why, event.code)
+        self.allocate(event.path, allocation.server, now)

@@ -7,14 +7,23 @@ of their own on the same network.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from segue.base.address import Address, LocalPort, Path
 from segue.base.entropy import Entropy
 from segue.base.errors import RemoteError, SegueError
 from segue.base.trace import NO_TRACE, Trace
-from segue.call.relays import RelayedPort, RelayEvent, RelayFailed, Relays, RelayServer, StreamWanted
+from segue.call.relays import (
+    RelayedPort,
+    RelayedPortMoved,
+    RelayEvent,
+    RelayFailed,
+    Relays,
+    RelayServer,
+    StreamWanted,
+)
 from segue.net.sockets import EXPEDITED_FORWARDING
 from segue.net.tcp import StreamConnection, connect_tcp
 from segue.phone.traversal_servers import find_server
@@ -28,13 +37,27 @@ if TYPE_CHECKING:
 
 AT_ONCE = 0.001  # seconds: the soonest a deadline in the past is looked at again
 
-Deliver = Callable[[Path, bytes, float], None]
-"""A peer's datagram, on the relayed path that it came by."""
+Deliver = Callable[[str, Path, bytes, float], None]
+"""The call's identifier, and a peer's datagram on the relayed path that it came by."""
+OnEvent = Callable[[str, RelayEvent], None]
+"""The call's identifier, and what happened."""
+
+
+@dataclass
+class _MediaPort:
+    """Of a call; `bases`: the local ends of streams beside it; `stranded`: its network is gone and its socket closed,
+    and what a server can move is kept."""
+
+    call_id: str
+    bases: list[LocalPort] = field(default_factory=list)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    stranded: bool = False
 
 
 class Relaying:
     """`send` sends a datagram from a media port. `resolver` gives that of an interface. `on_event` is told of relayed
-    ports; `deliver` gets what peers send to them. `families`: of relayed addresses."""
+    ports, with the call that they belong to; `deliver` gets what peers send to those behind streams. `families`: of
+    relayed addresses."""
 
     def __init__(
         self,
@@ -43,7 +66,7 @@ class Relaying:
         *,
         send: Callable[[Path, bytes], object],
         deliver: Deliver,
-        on_event: Callable[[RelayEvent], None],
+        on_event: OnEvent,
         resolver: Callable[[str], Resolver],
         tls: Callable[[], TlsClient],
         families: tuple[int, ...] = (4, 6),
@@ -58,39 +81,58 @@ class Relaying:
         self._tls = tls
         self._trace = trace
         self._loop = asyncio.get_running_loop()
+        self._media: dict[LocalPort, _MediaPort] = {}
         self._streams: dict[LocalPort, Connection] = {}
-        self._streams_of: dict[LocalPort, list[LocalPort]] = {}  # by the media port they are for
         self._moving: dict[
             LocalPort, tuple[LocalPort, RelayServer]
         ] = {}  # streams that a relay is to follow to
-        self._tasks: dict[LocalPort, set[asyncio.Task[None]]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._settling = False
 
     # Media ports
 
-    def opened(self, port: LocalPort, instead_of: LocalPort | None = None) -> None:
-        """A media port is there: each server is asked for a relayed address, over the port's network; or to keep
-        the one it gave to the port before, when it can (RFC 8016)."""
+    def opened(self, port: LocalPort, call_id: str) -> None:
+        """A call has a media port: each server is asked for a relayed address, over the port's network; or to keep
+        the one that was reached over a network that is gone, when it can (RFC 8016)."""
+        stranded = [old for old, media in self._media.items() if media.call_id == call_id and media.stranded]
+        bases = [base for old in stranded for base in (old, *self._media[old].bases)]
+        self._media[port] = _MediaPort(call_id)
         for server in self._servers:
-            self._start(port, self._reach(port, server, instead_of))
+            self._start(port, self._reach(port, server, bases))
 
-    def closed(self, port: LocalPort) -> None:
-        """A media port closes now: what was relayed for it is given back."""
-        now = self._loop.time()
-        for task in self._tasks.pop(port, ()):
+    def closed(self, port: LocalPort, *, gone: bool) -> None:
+        """A media port closes now, with its network when that is `gone`: then what can follow the call waits for its
+        next port. All else that was relayed for it is given back."""
+        media = self._media.get(port)
+        if media is None:
+            return
+        for task in media.tasks:
             task.cancel()
-        for base in (port, *self._streams_of.pop(port, ())):
+        if gone and any(self.relays.follows(base) for base in (port, *media.bases)):
+            media.stranded = True
+        else:
+            self._release(port, media)
+
+    def calls_are(self, call_ids: Collection[str]) -> None:
+        """What waits for the next port of a call that is no more is given up."""
+        over = [port for port, each in self._media.items() if each.stranded and each.call_id not in call_ids]
+        for port in over:
+            self._release(port, self._media[port])
+
+    def _release(self, port: LocalPort, media: _MediaPort) -> None:
+        now = self._loop.time()
+        for base in (port, *media.bases):
             self._moving.pop(base, None)
             self.relays.close(base, now)
             self._settle()
             connection = self._streams.pop(base, None)
             if connection is not None:
                 connection.close()
+        del self._media[port]
 
     def close(self) -> None:
-        for port in {*self._tasks, *self._streams_of, *self.relays.bases}:
-            self.closed(port)
+        for port in list(self._media):
+            self.closed(port, gone=False)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -120,18 +162,19 @@ class Relaying:
     # Servers
 
     def _start(self, port: LocalPort, work: Coroutine[Any, Any, None]) -> None:
+        tasks = self._media[port].tasks
         task = self._loop.create_task(work)
-        self._tasks.setdefault(port, set()).add(task)
-        task.add_done_callback(lambda done: self._tasks.get(port, set()).discard(done))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
-    async def _reach(self, port: LocalPort, server: RelayServer, instead_of: LocalPort | None) -> None:
-        """Find the server and ask it."""
+    async def _reach(self, port: LocalPort, server: RelayServer, before: Sequence[LocalPort]) -> None:
+        """Find the server and ask it. `before`: bases that were left."""
         try:
             resolver, place = self._resolver(port.interface), server.place
             found = await find_server(resolver, place, port.address.family)
-            await self._ask(port, server, found[0], place.host, instead_of=instead_of)
+            await self._ask(port, server, found[0], place.host, before=before)
         except SegueError as error:
-            self._on_event(RelayFailed(server, port, str(error)))
+            self._tell(RelayFailed(server, port, str(error)))
 
     async def _ask(
         self,
@@ -141,13 +184,12 @@ class Relaying:
         name: str,
         *,
         redirected: int = 0,
-        instead_of: LocalPort | None = None,
+        before: Sequence[LocalPort] = (),
     ) -> None:
         base = port
         if server.transport != "udp":
             base = await self._connect(port, server, address, name)
         path, now = Path(*base, address), self._loop.time()
-        before = () if instead_of is None else (instead_of, *self._streams_of.get(instead_of, ()))
         if not any(self.relays.move(each, path, server, now) for each in before):
             self.relays.allocate(path, server, now, redirected=redirected)
         elif base != port:
@@ -164,7 +206,7 @@ class Relaying:
             connection = await connect_tcp(address, host, interface, dscp=EXPEDITED_FORWARDING)
         base = LocalPort(interface, connection.local)
         self._streams[base] = connection
-        self._streams_of.setdefault(port, []).append(base)
+        self._media[port].bases.append(base)
         path, stream = Path(*base, address), TurnStream()
         connection.on_octets = lambda octets, now: self._receive_stream(path, stream, octets, now)
         connection.on_closed = lambda why: self._stream_lost(base, why)
@@ -179,8 +221,9 @@ class Relaying:
             return
         for message in messages:
             found = self.relays.unwrap(path, message, now)
-            if found is not None and found[0] != path:
-                self._deliver(*found, now)
+            call_id = self._call_of(path.port)
+            if found is not None and found[0] != path and call_id is not None:
+                self._deliver(call_id, *found, now)
         self._settle()
 
     def _stream_lost(self, base: LocalPort, why: str) -> None:
@@ -188,11 +231,11 @@ class Relaying:
         self.relays.lost(base, f"the connection to the relay broke: {why}")
         if (moving := self._moving.pop(base, None)) is not None:  # then not with the address it had
             port, server = moving
-            self._start(port, self._reach(port, server, None))
+            self._start(port, self._reach(port, server, ()))
         self._settle()
 
     def _redirect(self, wanted: StreamWanted) -> None:
-        port = next((port for port, bases in self._streams_of.items() if wanted.base in bases), None)
+        port = self._media_port(wanted.base)
         connection = self._streams.pop(wanted.base, None)
         if connection is not None:
             connection.close()
@@ -204,7 +247,7 @@ class Relaying:
         try:
             await self._ask(port, wanted.server, wanted.address, name, redirected=wanted.redirected)
         except SegueError as error:
-            self._on_event(RelayFailed(wanted.server, port, str(error)))
+            self._tell(RelayFailed(wanted.server, port, str(error)))
 
     # The machine
 
@@ -222,14 +265,35 @@ class Relaying:
                     if isinstance(event, StreamWanted):
                         self._redirect(event)
                     else:
-                        if isinstance(event, RelayedPort):
-                            self._moving.pop(event.base, None)
-                        self._on_event(event)
+                        self._tell(event)
                 if not (transmits or events):
                     break
         finally:
             self._settling = False
         self._arm()
+
+    def _tell(self, event: RelayEvent) -> None:
+        if isinstance(event, RelayedPort | RelayedPortMoved):
+            self._moving.pop(event.base, None)
+        call_id = self._call_of(event.base)
+        if call_id is not None:
+            self._on_event(call_id, event)
+            self._tidy(call_id)
+
+    def _tidy(self, call_id: str) -> None:
+        """What was stranded and has moved, or never will, is forgotten."""
+        for port, media in list(self._media.items()):
+            waits = any(self.relays.follows(base) for base in (port, *media.bases))
+            if media.stranded and media.call_id == call_id and not waits:
+                self._release(port, media)
+
+    def _media_port(self, base: LocalPort) -> LocalPort | None:
+        """The one that a base is, or is a stream for."""
+        return next((port for port, each in self._media.items() if base == port or base in each.bases), None)
+
+    def _call_of(self, base: LocalPort) -> str | None:
+        port = self._media_port(base)
+        return None if port is None else self._media[port].call_id
 
     def _arm(self) -> None:
         due = self.relays.deadline()

@@ -13,6 +13,7 @@ from segue.call.relays import (
     REDIRECTIONS,
     RelayedPort,
     RelayedPortGone,
+    RelayedPortMoved,
     RelayFailed,
     Relays,
     RelayServer,
@@ -212,20 +213,16 @@ def test_a_move_keeps_the_address_where_the_server_can() -> None:
         server.take(relays.wrap(Path(*PORT, PEER), VOICE, 0.0))
     assert relays.move(HERE, NEW_PATH, UDP, 1.0)
     server.serve()
-    moved = LocalPort("wwan0", RELAYED)
-    assert relays.events() == [
-        RelayedPort(moved, ELSEWHERE, None, True),
-        RelayedPortGone(PORT, "it has moved"),
-    ]
+    assert relays.events() == [RelayedPortMoved(PORT, ELSEWHERE)] and relays.base_of(PORT) == ELSEWHERE
     server.data.clear()
-    server.take(relays.wrap(Path(*moved, PEER), VOICE, 1.0))
+    server.take(relays.wrap(Path(*PORT, PEER), VOICE, 1.0))
     assert server.data == [(NEW_PATH, PEER, VOICE)]
     for way in (PATH, NEW_PATH):  # what is under way comes by the old one still
-        assert relays.unwrap(way, server.says(PEER, b"back"), 1.0) == (Path(*moved, PEER), b"back")
+        assert relays.unwrap(way, server.says(PEER, b"back"), 1.0) == (Path(*PORT, PEER), b"back")
     relays.lost(HERE, "gone")
-    assert relays.events() == [] and list(relays.ports) == [moved]
+    assert relays.events() == [] and list(relays.ports) == [PORT]
     relays.lost(ELSEWHERE, "gone")
-    assert relays.events() == [RelayedPortGone(moved, "gone")]
+    assert relays.events() == [RelayedPortGone(PORT, ELSEWHERE, "gone")]
 
 
 def test_a_move_that_is_refused_gets_an_address_of_its_own() -> None:
@@ -234,8 +231,20 @@ def test_a_move_that_is_refused_gets_an_address_of_its_own() -> None:
     relays.move(HERE, NEW_PATH, UDP, 1.0)
     server.serve()
     another = LocalPort("wwan0", RELAYED._replace(port=RELAYED.port + 1))
-    assert relays.events() == [RelayedPort(another, ELSEWHERE, MAPPED, True)]
-    assert set(relays.ports) == {PORT, another}
+    assert relays.events() == [
+        RelayedPortGone(PORT, HERE, "the relay refuses: no reason"),
+        RelayedPort(another, ELSEWHERE, MAPPED, True),
+    ]
+    assert list(relays.ports) == [another]
+
+
+def test_a_stream_that_breaks_while_it_is_moved_to_takes_the_address_along() -> None:
+    relays, _ = up(TLS, mobile=True)
+    relays.events()
+    relays.move(HERE, NEW_PATH, TLS, 1.0)
+    relays.lost(ELSEWHERE, "broken")
+    assert relays.events() == [RelayedPortGone(PORT, HERE, "broken")]
+    assert not relays.bases
 
 
 def test_without_a_ticket_there_is_nothing_to_move() -> None:
@@ -249,7 +258,7 @@ def test_the_old_network_may_go_while_it_moves() -> None:
     relays.move(HERE, NEW_PATH, UDP, 1.0)
     relays.lost(HERE, "gone")
     server.serve()
-    assert RelayedPort(LocalPort("wwan0", RELAYED), ELSEWHERE, None, True) in relays.events()
+    assert relays.events() == [RelayedPortMoved(PORT, ELSEWHERE)]
 
 
 def test_a_server_that_forgot_us_is_asked_anew() -> None:
