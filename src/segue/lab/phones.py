@@ -50,7 +50,7 @@ class Office:
         for family in (6, 4):
             host = str(self._network.address("proxy", family))
             host = f"[{host}]" if family == 6 else host
-            for transport, port in (("tls", 5061), ("tcp", 5060), ("udp", 5060)):
+            for transport, port in (("tls", 5061), ("tcp", 5060), ("udp", 5060), ("stun", 3478)):
                 listens += ["--listen", f"{transport}:{host}:{port}"]
         command = segue_command(
             "server",
@@ -63,7 +63,7 @@ class Office:
         log = self._folder / "server.log"
         with open(log, "w") as file:
             process = self._network.hosts["proxy"].popen(command, stdout=file, stderr=file)
-        _await(lambda: log.read_text().count("listening on") == 6, process, log)
+        _await(lambda: log.read_text().count("listening on") == len(listens) // 2, process, log)
         return process
 
 
