@@ -11,7 +11,8 @@ import click
 from segue.base.errors import LocalError
 from segue.cli.output_path import writable_file, writable_folder
 from segue.emulator.links import PRESETS
-from segue.lab.options import BREAKS, MODES, PHONES, SCENARIOS, SIGNALLING
+from segue.lab.modes import MODES, SPEECH
+from segue.lab.options import BREAKS, MOVERS, PHONES, SCENARIOS, SIGNALLING
 
 if TYPE_CHECKING:
     from segue.lab.options import RunOptions
@@ -42,12 +43,15 @@ def list_scenarios(as_json: bool) -> None:
 
     if as_json:
         topologies = {name: topology.picture() for name, topology in TOPOLOGIES.items()}
-        facts = {"scenarios": SCENARIOS, "modes": MODES, "links": list(PRESETS), "topologies": topologies}
+        modes = {name: mode.what for name, mode in MODES.items()}
+        facts = {"scenarios": SCENARIOS, "modes": modes, "links": list(PRESETS), "topologies": topologies}
         click.echo(json.dumps(facts, indent=1))
         return
     for name, what in SCENARIOS.items():
         click.echo(f"{name:12} {what}")
-    click.echo("\nmodes: " + "; ".join(f"{name} ({what})" for name, what in MODES.items()))
+    click.echo("\nmodes:")
+    for name, mode in MODES.items():
+        click.echo(f"  {name:15} {mode.what}")
     click.echo("links: " + ", ".join(PRESETS))
     for topology in TOPOLOGIES.values():
         click.echo("\n" + topology.picture())
@@ -60,10 +64,10 @@ def list_scenarios(as_json: bool) -> None:
     type=click.Choice(list(MODES)),
     default="reinvite",
     show_default=True,
-    help="reinvite: hard handovers; soft: make before break.",
+    help="See segue lab list; several with commas: one after the other, compared.",
 )
 @click.option("--signalling", type=click.Choice(SIGNALLING), default="tls", show_default=True)
-@click.option("--family", type=click.Choice(["4", "6"]), default="6", show_default=True)
+@click.option("--family", type=click.Choice(["4", "6"]), help="[6, with a NAT 4]")
 @click.option("--keying", default="", metavar="NAME", help="sdes or none. [sdes over TLS, else none]")
 @click.option("--suite", default="", metavar="NAME", help="SRTP suite. [the phones' first choice]")
 @click.option("--codec", default="PCMA", show_default=True, metavar="NAME", help="opus, G722, PCMA or PCMU.")
@@ -118,6 +122,20 @@ def list_scenarios(as_json: bool) -> None:
     show_default=True,
     help="Duplicate address detection.",
 )
+@click.option(
+    "--nat",
+    default="",
+    metavar="WHERE:KIND",
+    help="mn, cn or both, and full-cone, port-restricted, symmetric …",
+)
+@click.option("--mover", type=click.Choice(list(MOVERS)), help="Who moves. [the scenario's own]")
+@click.option(
+    "--speech",
+    type=click.Choice(list(SPEECH)),
+    default="continuous",
+    show_default=True,
+    help="What becomes of late speech.",
+)
 @click.option("--challenge", is_flag=True, help="The server lets no nonce serve twice.")
 @click.option("--initial-sequence", type=click.IntRange(0, 65535), help="First RTP sequence number.")
 @click.option(
@@ -157,7 +175,7 @@ def run(json_file: str | None, report_dir: str | None, pcap_dir: str | None, **g
     from segue.lab.options import RunOptions
     from segue.lab.run import run_scenario
 
-    options = RunOptions(**{**given, "family": int(given["family"])})
+    options = RunOptions(**{**given, "mover": given["mover"] or "", "family": int(given["family"] or 0)})
     _check_phone(options)
     if json_file not in (None, "-"):
         writable_file(json_file, "--json")

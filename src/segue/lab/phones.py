@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from segue.base.errors import LocalError
+from segue.lab.modes import phone_options
 from segue.lab.networks.network import Network
 from segue.lab.networks.topology import DOMAIN
 from segue.lab.options import RunOptions
@@ -104,6 +105,7 @@ class LabPhone:
             *("--keying", options.agreed_keying, "--codec", options.codec),
             *("--audio-in", options.talk, "--audio-out", self.recording),
             *("--state-dir", self.folder / "phones", "--radio", self.radio, "--events"),
+            *phone_options(options.mode, options.speech),
         ]
         if options.suite:
             wanted += ["--suite", options.suite]

@@ -174,6 +174,7 @@ class Topology:
 
 
 _HOME = AccessNetwork("home", 4, side="cn")
+_HOTEL = AccessNetwork("hotel", 7, side="cn")
 _CORRESPONDENT = StationInterface("cn", "wlan0", "home", static=True)
 
 OFFICE_TO_CAFE = Topology(
@@ -193,6 +194,18 @@ def with_moving_correspondent(topology: Topology) -> Topology:
     """The same, where the correspondent gets its addresses as the mobile node does, and may move too."""
     stations = tuple(replace(s, static=False) if s.host == "cn" else s for s in topology.stations)
     return replace(topology, stations=stations)
+
+
+def with_a_place_to_go(topology: Topology) -> Topology:
+    """The same, where the correspondent moves, and has another network to go to."""
+    moving = with_moving_correspondent(topology)
+    return replace(moving, networks=(*moving.networks, _HOTEL))
+
+
+def with_second_radio(topology: Topology, hosts: tuple[str, ...]) -> Topology:
+    """The same, where these hosts have `wlan1` beside `wlan0`."""
+    more = tuple(StationInterface(host, "wlan1") for host in hosts)
+    return replace(topology, stations=(*topology.stations, *more))
 
 
 def with_nats(topology: Topology, kinds: dict[str, str]) -> Topology:
