@@ -61,9 +61,10 @@ def list_scenarios(as_json: bool) -> None:
 @click.argument("scenario", metavar="SCENARIO", type=click.Choice(list(SCENARIOS)))
 @click.option(
     "--mode",
-    type=click.Choice(list(MODES)),
+    "modes",
     default="reinvite",
     show_default=True,
+    metavar="MODE[,MODE…]",
     help="See segue lab list; several with commas: one after the other, compared.",
 )
 @click.option("--signalling", type=click.Choice(SIGNALLING), default="tls", show_default=True)
@@ -161,22 +162,26 @@ def list_scenarios(as_json: bool) -> None:
     help="Keep everything there, with report.html.",
 )
 @click.option("--pcap", "pcap_dir", type=click.Path(), metavar="DIR", help="Keep the captures there.")
-def run(json_file: str | None, report_dir: str | None, pcap_dir: str | None, **given: Any) -> None:
+def run(
+    modes: str, json_file: str | None, report_dir: str | None, pcap_dir: str | None, **given: Any
+) -> None:
     """Run SCENARIO (see `segue lab list`) and print its figures. Needs root, or user namespaces.
 
     \b
     segue lab run walk --report out
     segue lab run walk --mode soft --links street --json -
     segue lab run two-subnets --signalling udp --family 4 --rounds 10
+    segue lab run walk --mode reinvite,soft,migrate,soft+duplicate --report out
 
     Exit status: 0 done; 2 it could not be run, and one line says why.
     """
     from segue.lab.networks.namespaces import enter_user_namespace
     from segue.lab.options import RunOptions
-    from segue.lab.run import run_scenario
+    from segue.lab.run import compare_modes, run_scenario
 
-    options = RunOptions(**{**given, "mover": given["mover"] or "", "family": int(given["family"] or 0)})
-    _check_phone(options)
+    given |= {"mover": given["mover"] or "", "family": int(given["family"] or 0)}
+    runs = [RunOptions(**given, mode=mode) for mode in dict.fromkeys(modes.split(","))]
+    _check_phone(runs[0])
     if json_file not in (None, "-"):
         writable_file(json_file, "--json")
     for folder, option in ((report_dir, "--report"), (pcap_dir, "--pcap")):
@@ -184,7 +189,10 @@ def run(json_file: str | None, report_dir: str | None, pcap_dir: str | None, **g
             writable_folder(folder, option)
     enter_user_namespace()
     quiet = json_file == "-"
-    result = run_scenario(options, report_dir, pcap_dir, quiet=quiet)
+    if len(runs) > 1:
+        result = compare_modes(runs, report_dir, pcap_dir, quiet=quiet)
+    else:
+        result = run_scenario(runs[0], report_dir, pcap_dir, quiet=quiet)
     if json_file == "-":
         click.echo(json.dumps(result, indent=1))
     elif json_file:
@@ -215,6 +223,6 @@ def report(folder: str) -> None:
     """
     from segue.lab.run import write_results
 
-    if not (Path(folder) / "options.json").exists():
+    if not any((Path(folder) / name).exists() for name in ("options.json", "compare.json")):
         raise LocalError(f"{folder} holds no run", "give a folder that segue lab run --report has filled")
     click.echo(f"{write_results(Path(folder))}")
