@@ -25,18 +25,14 @@ SPEECH = {
     "continuous": "speech that comes late is dropped",
     "complete": "every word is played, late and a little faster",
 }
-# What `segue call` and `segue answer` understand so far.
-_ICE_OPTIONS = False
-_SPEECH_OPTION = False
+_ICE_OPTIONS = False  # whether `segue call` and `segue answer` have them
 
 
 def phone_options(mode: str, speech: str) -> list[str]:
     """Of `segue call` and `segue answer`."""
     chosen = MODES[mode]
-    options: list[str] = []
+    options = ["--speech", speech]
     if _ICE_OPTIONS:
         options.append("--ice" if chosen.ice else "--no-ice")
         options.append("--duplicate" if chosen.duplicate else "--no-duplicate")
-    if _SPEECH_OPTION:
-        options += ["--speech", speech]
     return options
