@@ -58,22 +58,23 @@ class MissingPackets:
         """The first copy of a packet has come, with its timestamp in seconds."""
         self._heard_at = now
         ahead = extended - self._highest
-        if ahead <= 0:
-            hole = self._holes.pop(extended, None)
-            if hole is not None and hole.asked:
-                self.recovered += 1
-                self.unanswered = 0
-            return
         if ahead == 1:
             self._measure(media_time)
+        elif ahead <= 0:
+            self._fill(extended)
+            return
         elif self._highest >= 0 and ahead < RESTART:
             self._notice(extended, now)
         self._timestamp = media_time
         self._highest = extended
-        if ahead < RESTART:
-            self._overtake(now)
-        else:
-            self._holes.clear()
+        if self._holes:
+            self._overtake(now, ahead)
+
+    def _fill(self, extended: int) -> None:
+        hole = self._holes.pop(extended, None)
+        if hole is not None and hole.asked:
+            self.recovered += 1
+            self.unanswered = 0
 
     def _measure(self, media_time: float) -> None:
         """Of two packets in a row; those of a telephone event have one time."""
@@ -97,8 +98,10 @@ class MissingPackets:
                 self.asked += 1
         self._due = now
 
-    def _overtake(self, now: float) -> None:
-        """Enough have come since: what they overtook is missing."""
+    def _overtake(self, now: float, ahead: int) -> None:
+        """Enough have come since: what they overtook is missing. Of a source that begins anew nothing is."""
+        if ahead >= RESTART:
+            self._holes.clear()
         for number, hole in self._holes.items():
             if number + REORDERED >= self._highest:
                 return

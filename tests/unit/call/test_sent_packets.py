@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from segue.call.sent_packets import AGE, BURST, COPIES, OCTETS, PACE, SentPackets
+from segue.call.sent_packets import AGE, BURST, COPIES, PACE, SLOTS, SentPackets
 from segue.protocols.rtp.packet import RtpPacket
 
 PERIOD = 0.02
@@ -120,15 +120,15 @@ def test_a_peer_that_asks_for_everything_gets_no_more_than_was_sent() -> None:
     assert most <= round(BURST / PERIOD)
 
 
-def test_memory_is_bounded_by_age_and_by_octets() -> None:
+def test_memory_is_bounded_and_what_is_kept_longest_goes_first() -> None:
     talker = Talker()
-    talker.speak(2000)
-    assert len(talker.sent._kept) <= AGE / PERIOD + 1
-    large = Talker(size=1200)
-    large.lost = True
-    large.speak(2000)
-    assert large.sent._octets <= OCTETS
-    assert large.sent.waiting == len(large.sent._kept) <= OCTETS // 1200
+    talker.lost = True
+    talker.speak(5000)
+    assert talker.sent.waiting == len(talker.sent._held) == SLOTS
+    talker.lost = False
+    late = flat(talker.speak(400))
+    assert late[0] >= 5000 - AGE / PERIOD
+    assert len(talker.sent._late) <= SLOTS
 
 
 def test_who_has_moved_gets_all_behind_the_last_that_came() -> None:
