@@ -21,7 +21,15 @@ from dataclasses import dataclass, replace
 from segue.base.machine import earliest
 from segue.base.trace import NO_TRACE, Trace
 from segue.mobility.movement import Better, Lost, Movement, Weak, compare
-from segue.mobility.observation import AnswerFact, Attachment, Fact, MediaFact, Observation, SpeechFact
+from segue.mobility.observation import (
+    AnswerFact,
+    Attachment,
+    Fact,
+    MediaFact,
+    Observation,
+    SleepFact,
+    SpeechFact,
+)
 from segue.mobility.policy import Decision, Kind, Policy
 
 PAUSE_WAIT = 0.3  # seconds that a move by choice waits for a pause of the talkers
@@ -105,7 +113,7 @@ class Conductor:
             active = self.active
             if active is not None and (fact.interface, fact.address) == (active.interface, active.address):
                 self._unanswered = self._silent and not fact.answered
-        else:
+        elif not isinstance(fact, SleepFact):
             self.observation.receive(fact, now)
 
     def settle(self, now: float) -> None:

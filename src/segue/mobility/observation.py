@@ -99,8 +99,13 @@ class SpeechFact:
     speaks: bool
 
 
+@dataclass(frozen=True)
+class SleepFact:
+    """The machine has slept: what is known of the ways to servers and of what they remember is old."""
+
+
 NetworkFact = LinkFact | AddressFact | RouteFact | SignalFact
-CallFact = MediaFact | AnswerFact | SpeechFact
+CallFact = MediaFact | AnswerFact | SpeechFact | SleepFact
 Fact = NetworkFact | CallFact
 
 

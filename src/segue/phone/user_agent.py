@@ -21,7 +21,7 @@ from segue.call.flows import CloseWanted, FlowDown, FlowEvent, Flows, FlowUp, Or
 from segue.call.keying import Keying
 from segue.call.registration import Identity, Registration
 from segue.mobility.conductor import Conductor
-from segue.mobility.observation import AnswerFact, Attachment, Fact, Observation
+from segue.mobility.observation import AnswerFact, Attachment, Fact, Observation, SleepFact
 from segue.mobility.policy import Policy
 from segue.phone.config import PhoneConfig
 from segue.phone.inspection import inspect
@@ -197,6 +197,10 @@ class UserAgent:
 
     def receive_fact(self, fact: Fact, now: float) -> None:
         """One report of the kernel or the radio; `settle` after a burst of them."""
+        if isinstance(fact, SleepFact):
+            self.flows.wake(now)
+            if self.registration is not None:
+                self.registration.refresh()
         self.conductor.receive(fact, now)
 
     def settle(self, now: float) -> None:
@@ -222,8 +226,9 @@ class UserAgent:
         self.layer.stream_failed(stream, now)
         self._settle(now)
 
-    def pong(self, flow: Flow) -> None:
-        self.flows.pong(flow)
+    def pong(self, flow: Flow, now: float) -> None:
+        self.flows.pong(flow, now)
+        self._settle(now)
 
     def bound(self, flow: Flow, transaction: bytes, mapped: Address | None, now: float) -> None:
         """A STUN response came."""

@@ -229,11 +229,14 @@ class TestPhone:
             elif isinstance(wish, CloseWanted) and wish.flow in self.flows:
                 self.flows.remove(wish.flow)
             elif isinstance(wish, PingWanted) and (self.name, wish.flow.interface) not in self._street.dead:
-                answer = partial(self.agent.pong, wish.flow)
+                answer = partial(self._pong, wish)
                 if wish.transaction:
                     answer = partial(self._bound, wish)
                 self._street.later(2 * self._street.wire.delay, answer)
         return bool(wishes)
+
+    def _pong(self, wish: PingWanted) -> None:
+        self.agent.pong(wish.flow, self._street.now)
 
     def _bound(self, wish: PingWanted) -> None:
         """A server that sees our port behind a NAT, which takes another when it is told to forget."""

@@ -109,7 +109,7 @@ def test_a_flow_is_kept_alive_and_a_silent_server_is_noticed() -> None:
     assert 95 <= ping <= 120
     flows.expire(ping)
     assert flows.events() == [PingWanted(flow)]
-    flows.pong(flow)
+    flows.pong(flow, 0.13)
     again = flows.deadline()
     assert again is not None
     flows.expire(again)
@@ -282,16 +282,17 @@ def connected(server: Server = FIRST, *, outbound: bool = True) -> tuple[Flows, 
 def test_a_server_that_answers_keepalives_is_asked_and_believed() -> None:
     flows, flow = connected()
     assert PingWanted(flow) in flows.events(), "asked once, so that later silence means something"
-    flows.pong(flow)
+    flows.pong(flow, 0.13)
     flows.events()
     flows.probe(OFFICE, 10.0)
     assert flows.events() == [PingWanted(flow)]
-    flows.pong(flow)
+    flows.pong(flow, 10.04)
     assert probed(flows) == [True]
     flows.probe(OFFICE, 20.0)
     flows.events()
-    assert flows.deadline() == 20.0 + PROBE_WITHIN
-    flows.expire(20.0 + PROBE_WITHIN)
+    deadline = flows.deadline()
+    assert deadline is not None and 20.3 < deadline < 20.0 + PROBE_WITHIN, "a few of its round trips of 40 ms"
+    flows.expire(deadline)
     assert probed(flows) == [False]
     assert flows.flow(OFFICE) == flow, "the flow lives on: a probe is impatient"
 
@@ -327,3 +328,24 @@ def test_a_datagram_probe_is_repeated_and_any_copy_may_be_answered() -> None:
     assert probed(flows) == [True]
     flows.expire(11.0)
     assert not [event for event in flows.events() if isinstance(event, PingWanted)]
+
+
+def test_after_a_sleep_a_flow_that_does_not_answer_is_opened_anew() -> None:
+    flows, flow = connected()
+    flows.pong(flow, 0.13)
+    flows.events()
+    flows.wake(4000.0)
+    assert flows.events() == [PingWanted(flow)]
+    flows.expire(4002.0)
+    events = flows.events()
+    assert CloseWanted(flow) in events and opens(events) == [FIRST]
+
+
+def test_after_a_sleep_a_flow_that_answers_is_kept() -> None:
+    flows, flow = connected()
+    flows.pong(flow, 0.13)
+    flows.wake(4000.0)
+    flows.pong(flow, 4000.1)
+    flows.events()
+    flows.expire(4003.0)
+    assert flows.flow(OFFICE) == flow and not flows.events()
