@@ -22,7 +22,6 @@ PEERS = {
     "linphonec": "linphone-cli",
     "kamailio": "kamailio kamailio-tls-modules",
     "sipp": "sip-tester",
-    "turnserver": "coturn",
     "tshark": "tshark",
     "openssl": "openssl",
 }

@@ -16,13 +16,9 @@ from segue.call.call import Call, CallState
 from segue.call.path import rtcp_port
 from segue.net.packet_clock import PacketClock
 from segue.net.udp import UdpSocket, open_pair
-from segue.phone.attention import Attention
-from segue.phone.move_tone import MoveTone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from segue.mobility.observation import CallFact
 
 PERIOD = 0.02  # seconds
 CATCH_UP = 10  # frames at most that are made at once after the process slept
@@ -57,16 +53,13 @@ class _Speech:
     call: Call
     source: Source
     sink: Sink
-    attention: Attention
-    tone: MoveTone
 
 
 class Voice:
     """Implements `call.call_media.Ports`. `first_port`: where to look for free ports; 0: the kernel chooses.
     `on_problem` is told when a call's sink can take no more; the call goes on.
     `on_news` when there is something on the media path that is for more than the ear: pressed keys, a handshake,
-    packets to be asked for. `on_facts` hears what the sound says about networks; with `heeds_speech` also whether
-    somebody speaks."""
+    packets to be asked for."""
 
     def __init__(
         self,
@@ -77,13 +70,10 @@ class Voice:
         first_port: int = 0,
         on_problem: Callable[[Call, LocalError], None] | None = None,
         on_news: Callable[[], None] | None = None,
-        on_facts: Callable[[list[CallFact], float], None] | None = None,
         trace: Trace = NO_TRACE,
     ) -> None:
         self._on_problem = on_problem
         self._on_news = on_news
-        self._on_facts = on_facts
-        self.heeds_speech = False
         self._open_source = open_source
         self._open_sink = open_sink
         self._hosts = hosts
@@ -147,7 +137,7 @@ class Voice:
             gc.freeze()
             gc.disable()
             self._clock.start()
-        self._speeches[call.id] = _Speech(call, source, sink, Attention(call), MoveTone())
+        self._speeches[call.id] = _Speech(call, source, sink)
 
     def stop(self, call: Call, now: float) -> None:
         """Sound ends, and the peer's RTCP is told so, if there ever was any."""
@@ -162,12 +152,6 @@ class Voice:
             self.busy_ticks += self._clock.busy
             self._clock.stop()
             gc.enable()
-
-    def sound_tone(self, call_id: str, pitch: float) -> None:
-        """In our own ear only."""
-        speech = self._speeches.get(call_id)
-        if speech is not None:
-            speech.tone.sound(pitch)
 
     def finished(self, call_id: str) -> bool:
         """Whether all of the source has been sent."""
@@ -203,29 +187,18 @@ class Voice:
         if call is None:
             self._trace.drop("voice", "no call at this port", source=source)
             return
-        authentic = call.media.receive(octets, Path(*place, source), now)
-        speech = self._speeches.get(call.id) if authentic else None
-        if speech is not None:
-            speech.attention.received(port.interface, octets, now)
+        call.media.receive(octets, Path(*place, source), now)
         self._tell_news(call)
 
     def _tell_news(self, call: Call) -> None:
         if self._on_news is not None and call.media.has_news():
             self._on_news()
 
-    def _tell_facts(self, attention: Attention, now: float) -> None:
-        facts = attention.facts()
-        if facts and self._on_facts is not None:
-            self._on_facts(facts, now)
-
     def _tick(self, expirations: int) -> None:
         now = self._loop.time()
         for _ in range(min(expirations, CATCH_UP)):
             for speech in list(self._speeches.values()):
                 self._speak(speech, now)
-        for speech in list(self._speeches.values()):
-            speech.attention.tick(now)
-            self._tell_facts(speech.attention, now)
         self._unswept += expirations
         if self._unswept >= SWEEP:
             self._unswept = 0
@@ -234,21 +207,17 @@ class Voice:
     def _speak(self, speech: _Speech, now: float) -> None:
         call = speech.call
         session = call.media.session
-        spoken = speech.source.read()
-        packet = session.send(spoken, now)
+        packet = session.send(speech.source.read(), now)
         if packet is not None:
             for path in call.media.ways():
                 self._send(path, packet)
-        for path, late in call.media.late(now):
-            self._send(path, late)
+        for late in session.late(now):
+            for path in call.media.ways():
+                self._send(path, late)
         self._tell_news(call)
         frame = session.play(now)
-        if self.heeds_speech:
-            speech.attention.listen(spoken, frame)
-        else:
-            speech.attention.rest()
         if frame is not None and call.state is not CallState.ENDED:
-            self._play(speech, speech.tone.mix(frame))
+            self._play(speech, frame)
 
     def _play(self, speech: _Speech, frame: Frame) -> None:
         try:

@@ -164,10 +164,9 @@ class Proxy:
         if isinstance(branch, Branch):
             branch.fork.receive(transaction, branch, response, flow, now)
 
-    def receive_cancel(self, transaction: ServerTransaction, request: Request, now: float) -> None:
-        """Its Reason goes on with it (RFC 3326 section 2)."""
+    def receive_cancel(self, transaction: ServerTransaction, now: float) -> None:
         if isinstance(transaction.user, Fork):
-            transaction.user.cancel(now, request.headers.get("Reason") or "")
+            transaction.user.cancel(now)
 
     def failed(self, transaction: Transaction, now: float) -> None:
         """Timeout or a lost flow."""

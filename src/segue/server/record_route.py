@@ -31,8 +31,7 @@ class Names:
         self._hosts = {self.domain, config.host}
         self._ports: set[int] = set()
         for listen in config.listens:
-            if listen.transport != "STUN":
-                self.learn(listen.address)
+            self.learn(listen.address)
 
     def learn(self, local: Address) -> None:
         """One of our own addresses."""

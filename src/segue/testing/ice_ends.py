@@ -9,15 +9,17 @@ counts as authenticated when it is the peer's and was not received before, as SR
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from segue.base.address import Address, LocalPort, Path
 from segue.base.machine import earliest
 from segue.base.trace import MemoryTrace
+from segue.emulator.nat import UDP, Nat, nat_kind
 from segue.protocols.ice.agent import IceAgent
 from segue.protocols.ice.events import IceEvent, PathSelected
-from segue.protocols.stun.message import is_stun
+from segue.protocols.stun.binding import binding_response, is_binding_request
+from segue.protocols.stun.message import is_stun, parse_stun
 from segue.testing.entropy import SeededEntropy
 from segue.testing.wire import Wire
 
@@ -66,7 +68,7 @@ class IceNetwork:
         self.seen: list[Seen] = []
         self.bystander: Bystander = pass_on
         self.servers: dict[Address, Callable[[bytes, Address], bytes | None]] = {}
-        self.nats: list[Any] = []
+        self.nats: dict[str, Nat] = {}  # by the host inside
         self.wire: Wire[bytes] = Wire(seed, **wire)
         self.ends: list[IceEnd] = []
 
@@ -74,6 +76,12 @@ class IceNetwork:
         self.seen.append(Seen(self.now, source, target, octets))
         if source.host in self.dead:
             return
+        nat = self.nats.get(source.host)
+        if nat is not None and self.nats.get(target.host) is not nat:
+            translated = nat.outbound(UDP, source, target, self.now)
+            if translated is None:
+                return
+            source = translated.source
         for from_, to, load in self.bystander(source, target, octets):
             self.put(from_, to, load)
 
@@ -81,6 +89,23 @@ class IceNetwork:
         """On the wire, past the bystander."""
         self.wire.delay = self.delay + self.access.get(source.host, 0.0) + self.access.get(target.host, 0.0)
         self.wire.send(source, target, octets, self.now)
+
+    def put_behind(self, outside: str, kind: str, *hosts: str, timeout: float = 30.0) -> Nat:
+        """These hosts are behind one NAT; its kinds are those of `segue.emulator.nat`."""
+        nat = Nat(replace(nat_kind(kind), timeout=timeout), SeededEntropy(f"nat/{outside}"), outside)
+        self.nats.update(dict.fromkeys(hosts, nat))
+        return nat
+
+    def serve_stun(self, address: Address) -> None:
+        """A STUN server."""
+
+        def answer(octets: bytes, source: Address) -> bytes | None:
+            request = parse_stun(octets)
+            if not is_binding_request(request):
+                return None
+            return binding_response(request, source).write(fingerprint=True)
+
+        self.servers[address] = answer
 
     def until(self, true: Callable[[], bool], limit: float = 10.0) -> bool:
         """Let time pass until something is true, at most so many seconds; whether it is."""
@@ -108,6 +133,14 @@ class IceNetwork:
             end.tick()
 
     def _deliver(self, source: Address, target: Address, octets: bytes) -> None:
+        inside = next((nat for nat in self.nats.values() if nat.outside == target.host), None)
+        if inside is not None:
+            translated = inside.inbound(UDP, source, target, self.now)
+            if translated is None:
+                return
+            target = translated.target
+        elif target.host in self.nats and self.nats.get(source.host) is not self.nats[target.host]:
+            return  # no way to an address inside
         if target.host in self.dead:
             return
         if target in self.servers:

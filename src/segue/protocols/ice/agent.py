@@ -22,7 +22,7 @@ from segue.protocols.ice.exchange import Exchange
 from segue.protocols.ice.gathering import Gatherer
 from segue.protocols.ice.generation import Generation, IceCredentials
 from segue.protocols.ice.known_path import Permission
-from segue.protocols.ice.limits import PATIENCE
+from segue.protocols.ice.limits import ALIVE, PATIENCE
 from segue.protocols.ice.migration import Moves
 from segue.protocols.ice.pair import PairState
 from segue.protocols.ice.state import State
@@ -55,8 +55,8 @@ class IceAgent:
         self._state = State(controlling, entropy, now, migration, trace)
         self._gatherer = Gatherer(stun_servers, entropy)
         self._consent = Consent(self._state)
-        self._moves = Moves(self._state)
         self._conclusion = Conclusion(self._state, components)
+        self._moves = Moves(self._state, self._conclusion)
         self._exchange = Exchange(self._state, self._consent, self._moves, self._conclusion, now)
         self._gathering = False
         self._paced_at = float("-inf")
@@ -212,7 +212,7 @@ class IceAgent:
         if known is None or known is current:
             return
         known.signalled = True
-        if current.proven and now - current.heard < 0.2:
+        if current.proven and now - current.heard < ALIVE:  # a check was faster, or it is not there yet
             state.want(known, now)
             return
         known.received += octets
@@ -248,12 +248,12 @@ class IceAgent:
             self._add(port)
         component = state.local.bases[port].component
         selection = state.selection(component)
-        if not selection.nominated:
-            self._prefer(port)
-        elif not state.migration:
+        if state.migration and selection.last is not None:
+            self._moves.move(port, component, now)
+        elif selection.nominated:
             return False
         else:
-            self._moves.move(port, component, now)
+            self._prefer(port)
         self._tend(now)
         return True
 

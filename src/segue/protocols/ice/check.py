@@ -10,7 +10,7 @@ from segue.base.entropy import Entropy
 from segue.base.machine import earliest
 from segue.base.secret import Secret
 from segue.protocols.ice.known_path import KnownPath
-from segue.protocols.ice.limits import RTO
+from segue.protocols.ice.limits import CHECKS, RTO
 from segue.protocols.ice.pair import Pair
 from segue.protocols.stun.attributes import (
     ICE_CONTROLLED,
@@ -108,9 +108,16 @@ class Checks:
         octets = request.write(password, fingerprint=True)
         transaction = ClientTransaction(identifier, octets, now, timers)
         check = Check(known, pair, username, password, marks, controlling, now, transaction, len(octets))
+        if len(self._under_way) >= CHECKS:
+            self._make_room()
         self._under_way[identifier] = check
         known.checked = now
         return check
+
+    def _make_room(self) -> None:
+        """The oldest goes, of those whose path is not proven if there is one."""
+        oldest = next((key for key, check in self._under_way.items() if not check.known.proven), None)
+        del self._under_way[oldest if oldest is not None else next(iter(self._under_way))]
 
     def of(self, known: KnownPath) -> list[Check]:
         return [check for check in self._under_way.values() if check.known is known]
@@ -126,14 +133,17 @@ class Checks:
             del self._under_way[identifier]
 
     def receive(self, message: StunMessage, path: Path) -> Answered | None:
-        """A response; None for one that answers nothing, or is not the peer's. It may come from elsewhere than the
-        request went (section 7.2.5.2.1: a failure)."""
+        """A response; None for one that answers nothing, or is not the peer's, or comes from elsewhere than the
+        request went.
+
+        RFC 8445 section 7.2.5.2.1 has the check fail for that last reason at once. Then who copies an answer
+        and is faster with it than the peer could take any path from a call; so the check goes on, and fails
+        when nobody else answers.
+        """
         check = self._under_way.get(message.transaction)
-        if check is None or not message.verify(check.password):
+        if check is None or path != check.known.path or not message.verify(check.password):
             return None
         del self._under_way[message.transaction]
-        if path != check.known.path:
-            return Answered(check, Outcome.FAILURE)
         mapped = message.get(XOR_MAPPED_ADDRESS)
         if message.kind is Class.SUCCESS and mapped is not None and not message.unknown:
             return Answered(check, Outcome.SUCCESS, mapped)

@@ -50,6 +50,8 @@ class Conclusion:
         selection = state.selection(component)
         first = component not in generation.complete
         former = [each for each in generation.check_list if each.nominated and each.component == component]
+        if not first and state.migration and known is not selection.current:
+            return  # the selection has gone on since
         if not first and not state.renomination and not self._replaces(generation, pair, former):
             return
         for each in former:
@@ -61,6 +63,15 @@ class Conclusion:
             selection.compete(known)
         selection.select(known, now)
         if first:
+            self._conclude(generation, component, now)
+
+    def settle(self, component: int, now: float) -> None:
+        """The path of a component is decided by a move, perhaps before anything was nominated."""
+        state, generation = self._state, self._state.active()
+        state.selection(component).nominated = True
+        self._nominees.pop(component, None)
+        if generation is not None and component not in generation.complete:
+            generation.complete.add(component)
             self._conclude(generation, component, now)
 
     def failed_check(self, pair: Pair, generation: Generation, now: float) -> None:

@@ -30,7 +30,7 @@ class Consent:
         kept: set[KnownPath] | None = None
         for known in self._state.paths:
             if known.proven and known.consent_check is not None and now >= known.consent_check:
-                kept = self._kept() if kept is None else kept
+                kept = self._kept(now) if kept is None else kept
                 if known in kept:
                     self._state.start_check(known, now, once=True)
                 self._schedule(known, now)
@@ -40,16 +40,16 @@ class Consent:
         """Section 5.1: 0.8 to 1.2 times the period, so that ends do not fall into step."""
         known.consent_check = now + CONSENT_CHECK * (0.8 + 0.4 * fraction(self._state.entropy))
 
-    def _kept(self) -> set[KnownPath]:
-        """Selected paths; of the others one for each port of ours, the last heard first."""
+    def _kept(self, now: float) -> set[KnownPath]:
+        """Selected paths; of the others one for each port of ours, and those that the peer keeps alive."""
         state = self._state
         selected = {each.current for each in state.selections.values() if each.current is not None}
         if not state.migration:
             return selected
-        taken = {known.port for known in selected}
-        standby = []
+        ports = {known.port for known in selected}
+        standby: list[KnownPath] = []
         for known in sorted(state.paths, key=lambda each: -each.heard):
-            if known.proven and known.port not in taken:
-                taken.add(known.port)
+            if known.proven and (known.port not in ports or now - known.heard < 2 * CONSENT_CHECK):
+                ports.add(known.port)
                 standby.append(known)
         return selected | set(standby[:STANDBY])

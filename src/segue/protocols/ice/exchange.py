@@ -78,7 +78,9 @@ class Exchange:
         nominates = not state.controlling and request.get(USE_CANDIDATE) is not None
         if self._follows(request, known, nominates, now) or pair is None:
             return
-        if nominates and state.renomination:
+        if state.migration and state.selection(known.component).current is not None:
+            nominates = False  # only what was followed changes the path
+        elif nominates and state.renomination:
             selection = state.selection(known.component)
             nominates = selection.nominated_by_peer(known, request.get(NOMINATION), now)
         if pair.state is PairState.SUCCEEDED:
@@ -86,18 +88,19 @@ class Exchange:
                 self._conclusion.nominated(known, pair, generation, now)
             return
         pair.nominate = pair.nominate or nominates
+        if generation is not state.active() or now - known.checked < state.pacing:
+            return  # our own check has just left
         if pair.state is PairState.IN_PROGRESS:
             state.checks.cancel(pair)
-        if generation is state.active() and not self._recently_checked(known, now):
-            if pair.state is not PairState.WAITING:
-                pair.enter(PairState.WAITING)
-            generation.check_list.trigger(pair)
+        if pair.state is not PairState.WAITING:
+            pair.enter(PairState.WAITING)
+        generation.check_list.trigger(pair)
 
     def _follows(self, request: StunMessage, known: KnownPath, nominates: bool, now: float) -> bool:
         """Whether the request was one between ends that migrate, and has been dealt with."""
         state = self._state
         selection = state.selection(known.component)
-        if not state.migration or not selection.nominated:
+        if not state.migration or selection.current is None:
             return False
         word, counter = (
             ("moved", request.get(MOVED)) if state.controlling else ("nomination", request.get(NOMINATION))
@@ -107,15 +110,16 @@ class Exchange:
         if selection.follow(known, word, counter, now):
             if not self._moves.watches(known):
                 self._moves.ended(known.component)
+            self._conclusion.settle(known.component, now)
             if state.controlling:
                 state.nomination += 1  # our check is the nomination of the peer's new path
             if state.controlling or not known.proven:
-                state.start_check(known, now)
+                state.start_check(known, now, once=not known.proven)
+            self._moves.meet(known, now)
             return True
+        if selection.moving:
+            self._moves.meet(known, now)
         return known is selection.current and known.proven
-
-    def _recently_checked(self, known: KnownPath, now: float) -> bool:
-        return now - known.checked < self._state.pacing
 
     def response(self, message: StunMessage, path: Path, now: float) -> None:
         answered = self._state.checks.receive(message, path)
@@ -126,6 +130,7 @@ class Exchange:
         elif answered.outcome is Outcome.ROLE_CONFLICT:
             self._conflict(answered.check)
         elif answered.outcome is Outcome.REVOKED:
+            self._state.paths.revoked(answered.check.known)
             self.lose(answered.check.known, "the peer does not want it", now)
         else:
             self.unanswered(answered.check, now)
@@ -142,7 +147,7 @@ class Exchange:
         if check.transaction.sent == 1:
             known.round_trip = now - check.began
         was_proven = known.proven
-        known.answer(check.began, now)
+        state.paths.answered(known, check.began, now)
         self._consent.answered(known, now)
         if not was_proven:
             state.events.append(PathProven(known.path, known.component))
@@ -150,6 +155,7 @@ class Exchange:
         if pair is not None:
             self._pair_succeeded(check, pair, now)
         self._moves.answered(check, now)
+        self._moves.leave_relay(known, now)
         self._conclusion.nominate(now)
 
     def _pair_succeeded(self, check: Check, pair: Pair, now: float) -> None:

@@ -29,7 +29,7 @@ TRANSITIONS: dict[Permission, frozenset[Permission]] = {
     _B: frozenset({_N, _T, _C}),
     _C: frozenset({_N}),  # after 30 s without an answer, or revoked
 }
-_NEVER = float("-inf")
+NEVER = float("-inf")
 
 
 @dataclass(slots=True, eq=False)
@@ -48,11 +48,11 @@ class KnownPath:
     permission: Permission = Permission.NONE
     received: int = 0
     sent: int = 0
-    heard: float = _NEVER  # anything authenticated
-    media: float = _NEVER  # authenticated media
-    checked: float = _NEVER  # our last check left
-    answered: float = _NEVER  # the last check that was answered, by the time it left
-    consent_until: float = _NEVER
+    heard: float = NEVER  # anything authenticated
+    media: float = NEVER  # authenticated media
+    checked: float = NEVER  # our last check left
+    answered: float = NEVER  # the last check that was answered, by the time it left
+    consent_until: float = NEVER
     consent_check: float | None = None  # when the next one is due
     round_trip: float | None = None
     mapped: Address | None = None
@@ -87,6 +87,11 @@ class KnownPath:
         self.answered = max(self.answered, sent_at)
         self.heard = now
 
+    def has_credit(self, octets: int) -> bool:
+        """Also for our own checks: what we send to an address under proof is three times what came from it at
+        most."""
+        return self.permission is not Permission.TRIAL or self.sent + octets <= AMPLIFICATION * self.received
+
     def may_send(self, octets: int) -> bool:
         """And counts it, while the path is under proof."""
         permission = self.permission
@@ -100,9 +105,11 @@ class KnownPath:
 
 @dataclass(slots=True)
 class KnownPaths:
-    """By path; at most `PATHS`, the longest silent one that nothing depends on goes."""
+    """By path; at most `PATHS`, the longest silent one that nothing depends on goes. `consents`: until when an
+    address of the peer's has consented, whichever port of ours asked; that outlives the port."""
 
     table: dict[Path, KnownPath] = field(default_factory=dict)
+    consents: dict[tuple[int, Address], float] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[KnownPath]:
         return iter(self.table.values())
@@ -118,6 +125,18 @@ class KnownPaths:
             known = self.table[path] = KnownPath(path, component)
         known.signalled = known.signalled or signalled
         return known
+
+    def answered(self, known: KnownPath, sent_at: float, now: float) -> None:
+        known.answer(sent_at, now)
+        self.consents[known.component, known.path.remote] = known.consent_until
+        if len(self.consents) > PATHS:
+            del self.consents[min(self.consents, key=self.consents.__getitem__)]
+
+    def revoked(self, known: KnownPath) -> None:
+        self.consents.pop((known.component, known.path.remote), None)
+
+    def consented(self, known: KnownPath, now: float) -> bool:
+        return self.consents.get((known.component, known.path.remote), NEVER) > now
 
     def proven(self, component: int) -> list[KnownPath]:
         return [known for known in self if known.component == component and known.proven]

@@ -10,9 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from segue.base.address import LocalPort, Path
+from segue.base.ice_description import CandidateType
 from segue.base.machine import earliest
 from segue.protocols.ice.candidate import may_pair
 from segue.protocols.ice.check import Check
+from segue.protocols.ice.conclusion import Conclusion
 from segue.protocols.ice.known_path import KnownPath, Permission
 from segue.protocols.ice.limits import PROBE_TIME, REPEAT, REPEATS, SLOW_REPEAT
 from segue.protocols.ice.pair import PairState
@@ -37,9 +39,12 @@ class Move:
 class Moves:
     """At most one for each component: a new one ends the one before."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, conclusion: Conclusion) -> None:
         self._state = state
+        self._conclusion = conclusion
         self._moves: dict[int, Move] = {}
+        self._homes: dict[int, LocalPort] = {}  # where our last move went to
+        self._meetings: dict[int, KnownPath] = {}
 
     def watches(self, known: KnownPath) -> bool:
         """Whether what the peer sees of us on this path is still in doubt."""
@@ -48,6 +53,7 @@ class Moves:
 
     def move(self, port: LocalPort, component: int, now: float) -> None:
         """The local end is at `port`: send from there, to wherever the peer is."""
+        self._homes[component] = port
         targets = self._targets(port, component)
         if not targets:
             self._moves[component] = Move(port, component, [], now, now + SLOW_REPEAT)
@@ -66,10 +72,23 @@ class Moves:
         state.targets.update(targets)
         selection.moving = True
         selection.compete(known)
-        self._permit(known)
+        self._permit(known, now)
         selection.select(known, now)
+        self._conclusion.settle(known.component, now)
         state.start_check(known, now, once=True)
         state.wanted.extend(each for each in targets[1:] if each not in state.wanted)
+
+    def meet(self, known: KnownPath, now: float) -> None:
+        """The peer has moved and told a port that we have left: it does not know ours. When the path between
+        both works it is the one; whichever end finds that first says so."""
+        home = self._homes.get(known.component)
+        if home is None or home == known.port or home not in self._state.local.bases:
+            return
+        path = Path(home.interface, home.address, known.path.remote)
+        meeting = self._state.known(path) if may_pair(home.address, path.remote) else None
+        if meeting is not None:
+            self._meetings[known.component] = meeting
+            self._state.want(meeting, now)
 
     def candidates_added(self, now: float) -> None:
         """The peer named addresses: they are tried at once by a move that nobody has answered."""
@@ -89,6 +108,11 @@ class Moves:
 
     def answered(self, check: Check, now: float) -> None:
         known, state = check.known, self._state
+        if self._meetings.get(known.component) is known:
+            del self._meetings[known.component]
+            if known is not state.selection(known.component).current:
+                self.tell(known, now)
+            return
         move = self._moves.get(known.component)
         if move is None or known not in move.targets:
             return
@@ -100,10 +124,40 @@ class Moves:
         word = check.marks.nomination if state.controlling else check.marks.moved
         if word == (state.nomination if state.controlling else state.moved):
             move.answered = True
-            state.selection(known.component).moving = False
+            selection = state.selection(known.component)
+            selection.moving, selection.doubtful = False, not known.straight
             self._drop(move, known)
             if known.straight:
                 self._forget(known.component)
+
+    def leave_relay(self, known: KnownPath, now: float) -> None:
+        """A direct path works, on the same interface as the selected one, which is relayed."""
+        state = self._state
+        selection, generation = state.selection(known.component), state.active()
+        current = selection.current
+        if not (state.migration and selection.nominated and current and generation) or known is current:
+            return
+        here, there = state.local.bases.get(current.port), state.local.bases.get(known.port)
+        if (
+            here is None
+            or there is None
+            or selection.moving
+            or known.path.interface != current.path.interface
+        ):
+            return
+        ours = here.candidate.type is CandidateType.RELAYED and there.candidate.type is CandidateType.HOST
+        one, other = (generation.remotes.get(known.component, each.path.remote) for each in (current, known))
+        theirs = (
+            state.controlling
+            and here is there
+            and one is not None
+            and other is not None
+            and other.signalled
+            and one.candidate.type is CandidateType.RELAYED
+            and other.candidate.type is not CandidateType.RELAYED
+        )
+        if ours or theirs:
+            self.tell(known, now)
 
     def ended(self, component: int) -> None:
         """The selected path is another one by now."""
@@ -113,6 +167,7 @@ class Moves:
         for move in list(self._moves.values()):
             if move.port == port:
                 self._forget(move.component)
+        self._meetings = {key: known for key, known in self._meetings.items() if known.port != port}
 
     def deadline(self) -> float | None:
         return earliest(*(move.repeat_at for move in self._moves.values()))
@@ -149,8 +204,8 @@ class Moves:
         """Where the peer may be, seen from this port: where it is now, then its other addresses, best first."""
         state = self._state
         generation = state.active()
-        current = state.selection(component).current
-        remotes = [current.path.remote] if current is not None else []
+        last = state.selection(component).last
+        remotes = [last.path.remote] if last is not None else []
         if generation is not None:
             remotes += [each.address for each in generation.remotes.of(component, signalled=True)]
         paths = [
@@ -160,18 +215,11 @@ class Moves:
         ]
         return [known for path in paths if (known := state.known(path)) is not None]
 
-    def _permit(self, known: KnownPath) -> None:
-        """The peer's address has consented to our data, if to another port of ours; else it has to answer
-        first, or to send (RFC 7675 section 5.1)."""
-        if known.permission is not Permission.NONE:
-            return
-        same = [
-            each
-            for each in self._state.paths
-            if each.component == known.component and each.path.remote == known.path.remote
-        ]
-        consented = any(each.permission in (Permission.CONSENT, Permission.BORROWED) for each in same)
-        known.enter(Permission.BORROWED if consented else Permission.TRIAL)
+    def _permit(self, known: KnownPath, now: float) -> None:
+        """The peer's address has consented to our data, if to another port of ours; else it has to answer first
+        (RFC 7675 section 5.1)."""
+        if known.permission is Permission.NONE and self._state.paths.consented(known, now):
+            known.enter(Permission.BORROWED)
 
     def _count(self) -> None:
         if self._state.controlling:
@@ -183,4 +231,5 @@ class Moves:
         move = self._moves.pop(component, None)
         if move is not None:
             self._state.targets.difference_update(move.targets)
-            self._state.selection(component).moving = False
+            selection = self._state.selection(component)
+            selection.moving = selection.doubtful = False

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from segue.base.machine import earliest
 from segue.base.trace import Trace
 from segue.protocols.ice.events import IceEvent, PathLost, PathSelected
-from segue.protocols.ice.known_path import History, KnownPath, KnownPaths, Permission
+from segue.protocols.ice.known_path import NEVER, History, KnownPath, KnownPaths, Permission
 from segue.protocols.ice.limits import (
     CONSENT,
     DISMISSED,
+    INSIST,
     PROBE,
     PROBE_TIME,
     PROOF_TIME,
@@ -31,15 +32,18 @@ _FIRST_DISMISSAL = 0.1  # doubled up to DISMISSED: a late packet must not keep a
 
 @dataclass(slots=True)
 class Suspicion:
-    """Authenticated media came by `path`, and not by the selected one: both are being checked."""
+    """Authenticated media came by `path`, and not by the selected one: both are being checked. `rival`: the
+    peer may be there, for its newest word came by this path, or nothing came by it before that."""
 
     path: KnownPath
     since: float
+    rival: bool
     proven_at: float | None = None
 
 
 class Selection:
-    """`want(path, now)` asks for a check at once."""
+    """`want(path, now)` asks for a check at once, unless there has just been one; `say(path, now)` for one in
+    any case."""
 
     def __init__(
         self,
@@ -47,21 +51,25 @@ class Selection:
         paths: KnownPaths,
         events: list[IceEvent],
         want: Callable[[KnownPath, float], None],
+        say: Callable[[KnownPath, float], None],
         trace: Trace,
     ) -> None:
         self.component = component
         self.current: KnownPath | None = None
+        self.last: KnownPath | None = None  # that was the current one, also when there is none now
         self.nominated = False
         self.moving = False  # our own move is not answered yet
+        self.doubtful = False  # it is, but the peer saw us where we do not know that we are
         self.history = History()
         self._paths = paths
         self._events = events
         self._want = want
+        self._say = say
         self._trace = trace
         self._newest = {"nomination": 0, "moved": 0}
         self._rivals: list[KnownPath] = []
         self._since = 0.0  # when the selected path became that
-        self._trial_until: float | None = None
+        self._proof_at: float | None = None  # when its proof is looked after next
         self._suspicion: Suspicion | None = None
         self._dismissal = 0.0
         self._dismissed_until = 0.0
@@ -71,14 +79,15 @@ class Selection:
     def select(self, known: KnownPath, now: float) -> None:
         """Data leaves on this one; the one before is remembered."""
         before = self.current
-        self._trial_until = None if known.proven else now + PROOF_TIME - PROBE
+        self._proof_at = None if known.proven else now + INSIST
         if known is before:
             return
         self._since = now
         if before is not None:
             self.history.add(before)
         self.history.remove(known)
-        self.current, self._suspicion, self._dismissal = known, None, 0.0
+        self.current = self.last = known
+        self._suspicion, self._dismissal = None, 0.0
         self._probe_until, self._probe_at = now + PROBE_TIME, now + PROBE
         self._trace.note("ice", "selected", path=known.path, proven=known.proven, component=self.component)
         self._events.append(PathSelected(known.path, known.proven, self.component))
@@ -113,7 +122,7 @@ class Selection:
         if known is self.current:
             self.compete(known)
             return True
-        if self.moving and not known.signalled:
+        if (self.moving or self.doubtful) and not known.signalled:
             # Our own check is under way to an address that was signalled: this one has to show more than a copy
             # would.
             self.join(known, now)
@@ -145,7 +154,7 @@ class Selection:
         """The peer answered a check that left at `sent_at`."""
         current, suspicion = self.current, self._suspicion
         if known is current:
-            self._trial_until = None
+            self._proof_at = None
             return
         if current is None:
             self.select(known, now)
@@ -155,7 +164,7 @@ class Selection:
             self._suspect_answered(suspicion, current, now)
         elif known in self._rivals:
             if self._unproven(current) or known.standing > current.standing:
-                self.select(known, now)
+                self._change_to(known, now)
         elif current.permission is Permission.NONE:
             self.select(known, now)
 
@@ -167,11 +176,12 @@ class Selection:
             if unasked:
                 self._want(known, now)
             return unasked
-        if self._suspicion is not None or now < self._dismissed_until:
+        if self.moving or self._suspicion is not None or now < self._dismissed_until:
             return False
-        if known.proven and now - current.heard < QUIET:
-            return False  # a peer that sends on two paths
-        self._suspicion = Suspicion(known, now)
+        rival = known in self._rivals or known.answered == NEVER
+        if not rival and (now - max(current.heard, self._since) < QUIET or not current.proven):
+            return False  # what was on its way when the path changed, or a peer that sends on two paths
+        self._suspicion = Suspicion(known, now, rival)
         self._want(known, now)
         self._want(current, now)
         return True
@@ -185,7 +195,7 @@ class Selection:
         self._events.append(PathLost(known.path, why, self.component))
         if known is not self.current:
             return None
-        self.current, self._trial_until = None, None
+        self.current, self._proof_at = None, None
         instead = self.fallback()
         if instead is not None:
             self.select(instead, now)
@@ -208,7 +218,7 @@ class Selection:
                 if suspicion.proven_at is None
                 else suspicion.proven_at + REBIND_GRACE
             )
-        return earliest(self._trial_until, decision, self._probe_at)
+        return earliest(self._proof_at, decision, self._probe_at)
 
     def expire(self, now: float) -> KnownPath | None:
         """A path that is given up for want of proof, when there is a better one; who owns this calls `lost`."""
@@ -216,28 +226,34 @@ class Selection:
             self._decide(self._suspicion, now)
         if self._probe_at is not None and now >= self._probe_at:
             self._probe(now)
-        if self._trial_until is None or now < self._trial_until:
-            return None
-        self._trial_until = None
         current = self.current
-        return current if current is not None and not current.proven and self._given_up(now) else None
+        if self._proof_at is None or now < self._proof_at or current is None:
+            return None
+        if current.proven:
+            self._proof_at = None
+            return None
+        self._proof_at = now + INSIST
+        if self._given_up(now):
+            return current
+        if not self.moving:  # who moves repeats its check by itself
+            self._want(current, now)
+        return None
 
     def _given_up(self, now: float) -> bool:
         """Whether the path under proof has had its time. One that worked before has to show that it does now."""
-        before = self.fallback()
-        if now >= self._since + CONSENT:
+        before, tried = self.fallback(), now - self._since
+        if tried >= CONSENT:
             return True
-        self._trial_until = now + PROBE
-        if before is None or now < self._since + PROOF_TIME - PROBE:
+        if before is None or tried < PROOF_TIME - PROBE:
             return False
         if before.answered >= self._since or before.heard > max(self._since + QUIET, now - PROBE):
-            return now >= self._since + PROOF_TIME
+            return tried >= PROOF_TIME
         self._want(before, now)
         return False
 
     def _suspect_answered(self, suspicion: Suspicion, current: KnownPath, now: float) -> None:
         suspect = suspicion.path
-        if suspect.standing > current.standing or self._unproven(current):
+        if suspicion.rival and (suspect.standing > current.standing or self._unproven(current)):
             self._change_to(suspect, now)
         else:
             suspicion.proven_at = now
@@ -252,18 +268,20 @@ class Selection:
         elif now >= suspicion.proven_at + REBIND_GRACE:
             alive = current.answered >= suspicion.since or current.heard > suspicion.since
             # Of two that the same word came by and that nothing else tells apart, the peer's media decides.
-            preferred = suspect in self._rivals and suspect.standing == current.standing
+            preferred = suspicion.rival and suspect.standing == current.standing
             if not alive or (preferred and current.media <= suspicion.since < suspect.media):
                 self._change_to(suspect, now)
             else:
                 self._dismiss(now)
 
     def _change_to(self, suspect: KnownPath, now: float) -> None:
+        """And repeat our own newest word there, for the peer may have it from elsewhere."""
         current = self.current
         self.select(suspect, now)
         self.join(suspect, now)
         if current is not None:
             self.join(current, now)
+        self._say(suspect, now)
 
     def _dismiss(self, now: float) -> None:
         self._suspicion = None

@@ -14,13 +14,14 @@ from segue.protocols.ice.check import ONCE, Check, Checks, Marks
 from segue.protocols.ice.check_list import CheckList
 from segue.protocols.ice.events import CandidateFound, IceEvent
 from segue.protocols.ice.generation import Generation, IceCredentials
-from segue.protocols.ice.known_path import KnownPath, KnownPaths
+from segue.protocols.ice.known_path import KnownPath, KnownPaths, Permission
 from segue.protocols.ice.limits import PACING, PAIRS, REPEAT, RTO, UNPACED_BURST, UNPACED_RATE
 from segue.protocols.ice.pair import Pair, PairState
 from segue.protocols.ice.selection import Selection
 from segue.protocols.stun.transaction import Timers
 
 TIE_BREAKER = 8  # octets
+CHECK = 150  # octets, about
 
 
 class State:
@@ -75,7 +76,9 @@ class State:
 
     def selection(self, component: int) -> Selection:
         if component not in self.selections:
-            self.selections[component] = Selection(component, self.paths, self.events, self.want, self.trace)
+            self.selections[component] = Selection(
+                component, self.paths, self.events, self.want, self.say, self.trace
+            )
         return self.selections[component]
 
     def known(self, path: Path) -> KnownPath | None:
@@ -129,12 +132,17 @@ class State:
         nominate: bool = False,
         once: bool = False,
     ) -> Check | None:
-        """Send one now."""
+        """Send one now; one to an address under proof is sent once, and only if the credit allows it."""
         generation, base = self.active(), self.local.bases.get(known.port)
         if generation is None or base is None:
             return None
         if pair is None:
             pair = self.pair_of(known, generation)
+        if not known.has_credit(CHECK):
+            if pair is not None and pair.state is PairState.IN_PROGRESS:
+                pair.enter(PairState.FAILED)
+            return None
+        once = once or known.permission is Permission.TRIAL
         if pair is not None and pair.state is not PairState.SUCCEEDED:
             pair.enter(PairState.IN_PROGRESS)
         # RFC 8445 section 14.3 multiplies by the number of pairs once more, which makes minutes of a hundred pairs.
@@ -150,8 +158,11 @@ class State:
 
     def want(self, known: KnownPath, now: float) -> None:
         """A check that does not wait for Ta, when few have been of late; else with the others."""
-        if now - known.checked < REPEAT:
-            return
+        if now - known.checked >= REPEAT:
+            self.say(known, now)
+
+    def say(self, known: KnownPath, now: float) -> None:
+        """The same, also when there has just been one: it repeats our newest word."""
         if self._unpaced.take(now):
             self.start_check(known, now)
         elif known not in self.wanted and len(self.wanted) < PAIRS:

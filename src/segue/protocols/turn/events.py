@@ -43,9 +43,8 @@ class Moved:
 
 @dataclass(frozen=True)
 class MoveFailed:
-    """It is reached by the path before, if by any, and not by this one."""
+    """It is reached by the path before, if by any."""
 
-    path: Path
     why: str
     code: int = 0
 
