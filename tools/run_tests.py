@@ -22,6 +22,7 @@ PEERS = {
     "linphonec": "linphone-cli",
     "kamailio": "kamailio kamailio-tls-modules",
     "sipp": "sip-tester",
+    "turnserver": "coturn",
     "tshark": "tshark",
     "openssl": "openssl",
 }

@@ -27,9 +27,11 @@ from segue.base.keying import MasterKey, Suite
 from segue.base.secret import Secret
 from segue.call.agreement import LocalMedia
 from segue.call.config import MediaConfig
-from segue.call.extensions import parse_extensions
+from segue.call.extensions import parse_extensions, parse_wait
+from segue.call.feedback import Feedback
 from segue.call.keying import Keying
 from segue.call.negotiation import Negotiation
+from segue.call.repair import Repair
 from segue.cli.option_file import table_of
 from segue.cli.phone_options import read_config
 from segue.cli.server import configuration
@@ -52,7 +54,8 @@ from segue.protocols.dhcp.arp import parse_arp, write_probe
 from segue.protocols.dhcp.datagram import parse_datagram
 from segue.protocols.dhcp.messages import parse_message as parse_dhcp
 from segue.protocols.nd.messages import parse_message as parse_nd
-from segue.protocols.rtcp.packets import parse_rtcp, write_rtcp
+from segue.protocols.rtcp.packets import GenericNack, parse_rtcp, write_rtcp
+from segue.protocols.rtcp.resume import Resume, write_resume
 from segue.protocols.rtcp.session import RtcpSession
 from segue.protocols.rtp.packet import RtpPacket, parse_rtp
 from segue.protocols.rtp.telephone_event import DtmfReceiver, parse_telephone_events
@@ -63,6 +66,7 @@ from segue.protocols.sdp import (
     opus_parameters,
     parse_sdp,
     ptime_of,
+    rtcp_feedback_of,
     rtcp_of,
     rtpmaps_of,
     write_sdp,
@@ -243,7 +247,7 @@ def sdp(data: bytes) -> None:
     with documented():
         description = parse_sdp(data)
         for media in description.media:
-            for read in (rtpmaps_of, ptime_of, maxptime_of, rtcp_of):
+            for read in (rtpmaps_of, ptime_of, maxptime_of, rtcp_of, rtcp_feedback_of):
                 with documented():
                     read(media)
             with documented():
@@ -252,6 +256,7 @@ def sdp(data: bytes) -> None:
         if description.connection is not None:
             assert parse_sdp(write_sdp(description)) == description
     parse_extensions(text(data))
+    parse_wait(text(data))
 
 
 def sdes_crypto(data: bytes) -> None:
@@ -350,6 +355,22 @@ def rtcp(data: bytes) -> None:
         packets = parse_rtcp(data)
         RtcpSession(1, "x", SeededEntropy(1), 0.0).receive(packets, 1.0)
         parse_rtcp(write_rtcp(packets))
+
+
+def rtcp_feedback(data: bytes) -> None:
+    """What a peer asks for: whatever it is, no more leaves than was sent, and what leaves is what was sent."""
+    session = RtcpSession(1, "x", SeededEntropy(1), 0.0)
+    repair = Repair(session, 3.0)
+    repair.use(Feedback(answers=True, asks=True, resumes=True, peer_waits=3.0))
+    sent = [RtpPacket(8, False, number, 0, 1, b"x" * 20).to_bytes() for number in range(50)]
+    for number, packet in enumerate(sent):
+        assert repair.out(packet, 0.02, number * 0.02) == packet
+    with documented():
+        session.receive(parse_rtcp(data), 1.0)
+        for event in session.events():
+            repair.take(event, 1.0)
+    late = [packet for tick in range(100) for packet in repair.late(1.0 + tick * 0.02, bool)]
+    assert len(late) == len(set(late)) and set(late) <= set(sent)
 
 
 @cache
@@ -529,6 +550,10 @@ RTCP = (
     + bytes(24)
     + bytes.fromhex("81ca0003000000010103616263000000")
 )
+FEEDBACK = [
+    write_rtcp([GenericNack(2, 1, (3, 4, 20, 49))]),
+    write_rtcp([write_resume(2, Resume(1, 10, 3.0)), GenericNack(2, 1, (5,))]),
+]
 ND = (
     bytes.fromhex("6000000000103afffe800000000000000000000000000001ff020000000000000000000000000001")
     + bytes.fromhex("8600000040000708000000000000000001010203040506070304404000000e100000038400000000")
@@ -639,6 +664,7 @@ TARGETS: dict[str, Target] = {
     ),
     "rtp": Target(rtp, [RTP]),
     "rtcp": Target(rtcp, [RTCP]),
+    "rtcp_feedback": Target(rtcp_feedback, FEEDBACK),
     "srtp": Target(srtp, [_sealed(Suite.AES_CM_128_HMAC_SHA1_80)[1], _sealed(Suite.AEAD_AES_128_GCM)[1]]),
     "neighbour_discovery": Target(neighbour_discovery, [ND]),
     "dhcp": Target(dhcp, [LEASE, write_probe(bytes(6), IPv4Address("192.0.2.9"))]),

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from segue.base.address import Address
-from segue.base.coded_signal import coded_signal
+from segue.base.coded_signal import BLOCK, coded_signal
 from segue.base.frame import Frame, Samples
 from segue.base.keying import MasterKey, SrtpKeys, Suite
 from segue.base.secret import Secret
@@ -24,10 +24,20 @@ from segue.call.agreement import LocalMedia
 from segue.call.config import MediaConfig
 from segue.call.media_session import MediaIdentity, MediaSession
 from segue.call.negotiation import Negotiation
+from segue.call.repair import RepairStatistics
 from segue.emulator.burst_loss import BurstLoss
 from segue.emulator.link_model import LinkConfig, LinkModel
 from segue.media.coded_signal import analyse, repeated_ms, unheard_ms
 from segue.protocols.demux import Kind, sort
+from segue.protocols.rtcp.packets import (
+    Application,
+    GenericNack,
+    ReceiverReport,
+    RtcpPacket,
+    parse_rtcp,
+    write_rtcp,
+)
+from segue.protocols.srtp.context import SrtpReceiver, SrtpSender
 from segue.testing.entropy import SeededEntropy
 
 PERIOD = 0.02
@@ -57,22 +67,32 @@ class Ends:
         secure: bool = True,
         loss: BurstLoss | None = None,
         sequence: int | None = None,
-        delay_ms: float = 40.0,
+        cn: dict[str, Any] | None = None,
         **config: Any,
     ) -> None:
+        """`config` is that of both ends, `cn` what is different there."""
         self.now = 0.0
         self.seconds = seconds
         self.cut = False
+        self.deaf = False  # `cn` gets nothing
         self.reached = True  # cn knows where mn is
-        self.plans: list[tuple[float, int, Callable[[], None]]] = []
+        self.plans: list[tuple[float, int, Callable[[], object]]] = []
+        self.control: list[tuple[int, bytes]] = []  # RTCP: from which end
         self._under_way: list[tuple[float, int, int, bytes]] = []
         self._count = 0
-        link = LinkConfig("path", delay_ms, loss=loss or BurstLoss())
-        self.mn, self.cn = (self._end(number, link, sequence, config) for number in (0, 1))
+        link = LinkConfig("path", 40.0, loss=loss or BurstLoss())
+        self.mn = self._end(0, link, sequence, config)
+        self.cn = self._end(1, link, sequence, config | (cn or {}))
         self.ends = (self.mn, self.cn)
         self.agree()
         if secure:
             self.use_keys(0, 1)
+
+    def reports(self) -> list[RtcpPacket]:
+        """All RTCP that was sent, opened with the first keys."""
+        receivers = [SrtpReceiver(SUITE, [KEYS[number]]) for number in (0, 1)]
+        opened = [receivers[number].unprotect_rtcp(octets) for number, octets in self.control]
+        return [packet for octets in opened if octets is not None for packet in parse_rtcp(octets)]
 
     def _end(self, number: int, link: LinkConfig, sequence: int | None, config: dict[str, Any]) -> End:
         media = MediaConfig(**{"codecs": ("PCMA",), "keying": "none", **config})
@@ -99,7 +119,7 @@ class Ends:
         self.mn.session.install(SrtpKeys(SUITE, KEYS[mine], KEYS[theirs]), self.now)
         self.cn.session.install(SrtpKeys(SUITE, KEYS[theirs], KEYS[mine]), self.now)
 
-    def plan(self, at: float, action: Callable[[], None]) -> None:
+    def plan(self, at: float, action: Callable[[], object]) -> None:
         self._count += 1
         heapq.heappush(self.plans, (at, self._count, action))
 
@@ -140,7 +160,10 @@ class Ends:
 
     def _arrive(self, number: int, octets: bytes) -> None:
         self.reached = self.reached or number == 1
-        self.ends[number].session.receive(octets, sort(octets), self.now)
+        session = self.ends[number].session
+        session.receive(octets, sort(octets), self.now)
+        if session.resume_came():
+            session.resume(self.now)
         self.flush(number)
 
     def flush(self, number: int) -> None:
@@ -170,27 +193,215 @@ class Ends:
         end = self.ends[number]
         if sort(octets) is Kind.RTP:
             end.sent.append((self.now, octets))
-        if self.cut or (number == 1 and not self.reached):
+        else:
+            self.control.append((number, octets))
+        if self.cut or (number == 1 and not self.reached) or (number == 0 and self.deaf):
             return
         for at in end.link.offer(len(octets), self.now):
             self._count += 1
             heapq.heappush(self._under_way, (at, self._count, 1 - number, octets))
 
-    def heard(self, listener: End) -> tuple[float, float]:
-        """Unheard and repeated milliseconds, but for what may be on its way at the end."""
+    def heard(self, listener: End, ending: float = 1.0) -> tuple[float, float]:
+        """Unheard and repeated milliseconds, but for the first second, and for what may be on its way at the end, or
+        wait in the listener's playout, in so many seconds."""
         blocks = analyse(np.concatenate(listener.recording), listener.session.play_rate)
-        return unheard_ms(range(int((self.seconds - 1.0) / 0.04)), blocks), repeated_ms(blocks)
+        return unheard_ms(range(25, round((self.seconds - ending) / BLOCK)), blocks), repeated_ms(blocks)
 
 
-def statistics(end: End) -> dict[str, int]:
-    return vars(end.session.repair_statistics)
+def statistics(end: End) -> RepairStatistics:
+    return end.session.repair_statistics
+
+
+def lost(end: End) -> int:
+    """What RTCP says of what came to this end."""
+    return sum(source.lost for source in end.session._sources.values())
+
+
+def assert_every_word_is_heard(ends: Ends, ending: float = 1.0) -> None:
+    assert ends.heard(ends.cn, ending) == (0, 0), "uplink"
+    assert ends.heard(ends.mn, ending) == (0, 0), "downlink"
+    assert (lost(ends.cn), lost(ends.mn)) == (0, 0)
 
 
 @pytest.mark.parametrize("secure", [True, False])
 @pytest.mark.parametrize("length", [0.4, 2.0])
-def test_nothing_is_lost_in_a_hard_move(length: float, secure: bool) -> None:
-    ends = Ends(seconds=24.0, secure=secure)
+def test_every_word_is_heard_after_a_hard_move(length: float, secure: bool) -> None:
+    ends = Ends(seconds=20.0, secure=secure)
     ends.outage(5.0, length)
     ends.run()
-    assert ends.heard(ends.cn) == (0, 0), "uplink"
+    assert_every_word_is_heard(ends)
+    missed = round(length / PERIOD)
+    assert statistics(ends.mn).sent_late == pytest.approx(missed, abs=2)
+    assert statistics(ends.cn).resent == pytest.approx(missed, abs=6)
+    assert statistics(ends.mn).recovered >= missed
+
+
+@pytest.mark.parametrize("codec", ["G722", "opus"])
+def test_with_other_codecs_too(codec: str) -> None:
+    ends = Ends(seconds=16.0, codecs=(codec,))
+    ends.outage(5.0, 1.0)
+    ends.run()
+    assert_every_word_is_heard(ends)
+
+
+def test_packets_of_sixty_milliseconds() -> None:
+    ends = Ends(seconds=16.0, packet_time=60)
+    ends.outage(5.0, 1.0)
+    ends.run()
+    assert_every_word_is_heard(ends)
+
+
+def test_without_it_the_outage_is_not_heard() -> None:
+    """The control: phones that have not agreed on it."""
+    ends = Ends(seconds=20.0, extensions=())
+    ends.outage(5.0, 2.0)
+    ends.run()
+    for end in ends.ends:
+        assert ends.heard(end)[0] >= 1900
+        assert lost(end) >= 95
+        assert statistics(end) == RepairStatistics()
+
+
+def test_a_phone_that_does_not_know_it_gets_nothing_of_it() -> None:
+    ends = Ends(seconds=12.0, cn={"extensions": ()})
+    ends.outage(5.0, 0.4)
+    ends.run()
+    assert {statistics(end).sent_late + statistics(end).resent for end in ends.ends} == {0}
+    assert all(not isinstance(packet, GenericNack | Application) for packet in ends.reports())
+    assert len({octets for _, octets in ends.mn.sent}) == len(ends.mn.sent)
+
+
+def test_who_does_not_wait_is_sent_nothing_late_and_the_other_hears_all() -> None:
+    ends = Ends(seconds=16.0, cn={"speech": "continuous"})
+    ends.outage(5.0, 1.0)
+    ends.run()
     assert ends.heard(ends.mn) == (0, 0), "downlink"
+    assert ends.heard(ends.cn)[0] >= 900, "uplink"
+    assert statistics(ends.mn).sent_late == statistics(ends.mn).resent == statistics(ends.cn).asked_for == 0
+
+
+def test_the_identical_packet_paced_and_never_two_of_one_index() -> None:
+    ends = Ends(seconds=16.0, sequence=65_000)
+    ends.outage(5.0, 2.0)
+    ends.run()
+    for end in ends.ends:
+        by_sequence: dict[int, set[bytes]] = {}
+        for _, octets in end.sent:
+            by_sequence.setdefault(octets[2] << 8 | octets[3], set()).add(octets)
+        assert all(len(copies) == 1 for copies in by_sequence.values())
+        times = [at for at, _ in end.sent]
+        busiest = max(sum(at <= other < at + 1.0 for other in times) for at in times)
+        assert busiest <= 3 * 50 + 5
+
+
+@pytest.mark.parametrize("wraps_after", [0.5, 1.5, 2.5])
+def test_over_the_wrap_of_the_sequence_number(wraps_after: float) -> None:
+    """Before, in and after an outage from 5 to 7 s: the rollover counter of each copy is its packet's."""
+    first = 65_536 - round((4.5 + wraps_after) / PERIOD)
+    ends = Ends(seconds=20.0, sequence=first)
+    ends.outage(5.0, 2.0)
+    ends.run()
+    assert_every_word_is_heard(ends)
+    assert not [drop for end in ends.ends for drop in end.trace.drops if "not authentic" in drop]
+
+
+@pytest.mark.parametrize("at", [6.0, 7.1, 7.5])
+def test_over_a_change_of_key(at: float) -> None:
+    """In the outage, with the answer to the moving offer, and while late packets leave: they bear the old key."""
+    ends = Ends(seconds=20.0)
+    ends.outage(5.0, 2.0)
+    ends.plan(at, lambda: ends.use_keys(2, 3))
+    ends.run()
+    assert_every_word_is_heard(ends)
+
+
+def test_moves_that_follow_each_other_before_all_is_made_good() -> None:
+    ends = Ends(seconds=24.0)
+    for at in (5.0, 6.3, 7.6):
+        ends.outage(at, 1.0)
+    ends.run()
+    assert_every_word_is_heard(ends, ending=2.0)
+
+
+@pytest.mark.parametrize("mean", [0.02, 0.05])
+def test_on_links_that_lose_packets_in_bursts(mean: float) -> None:
+    """Three in a row on average, reports and requests as well as media; and a hard move in between."""
+    ends = Ends(seconds=24.0, loss=BurstLoss(mean, 3.0))
+    ends.outage(8.0, 1.0)
+    ends.run()
+    for end in ends.ends:
+        assert ends.heard(end) == (0, 0)
+        assert lost(end) <= 4, "on their way at the end"
+        assert statistics(end).asked_for > 50 + 500 * mean
+
+
+def test_an_outage_as_long_as_anything_is_kept() -> None:
+    """What is kept, the replay windows, and the listener's patience cover the same age."""
+    ends = Ends(seconds=40.0, speech_limit=10.0)
+    ends.outage(5.0, 9.0)
+    ends.run()
+    assert_every_word_is_heard(ends, ending=9.0)
+
+
+def test_an_outage_that_nobody_noticed_is_made_good_by_asking() -> None:
+    """No link event, as behind a wall: each end asks for what it sees missing."""
+    ends = Ends(seconds=16.0)
+    ends.plan(5.0, lambda: setattr(ends, "cut", True))
+    ends.plan(6.0, lambda: setattr(ends, "cut", False))
+    ends.run()
+    assert_every_word_is_heard(ends)
+    assert statistics(ends.mn).sent_late == 0
+    assert statistics(ends.mn).resent >= 49
+
+
+def test_a_request_that_is_lost_is_made_again() -> None:
+    """The first things that the mover sends on its new path are lost, the request to go on among them."""
+    ends = Ends(seconds=16.0)
+    ends.outage(5.0, 1.0)
+    ends.plan(5.999, lambda: setattr(ends, "deaf", True))
+    ends.plan(6.05, lambda: setattr(ends, "deaf", False))
+    ends.run()
+    assert_every_word_is_heard(ends)
+
+
+def test_a_key_that_is_pressed_in_an_outage_arrives_once() -> None:
+    ends = Ends(seconds=12.0)
+    ends.outage(5.0, 1.0)
+    ends.plan(5.2, lambda: ends.mn.session.press("17"))
+    ends.run()
+    assert ends.cn.session.digits() == "17"
+
+
+def test_speech_that_is_later_than_the_limit_is_not_sent_at_all_and_no_more_is_lost() -> None:
+    ends = Ends(seconds=20.0, speech_limit=1.0)
+    ends.outage(5.0, 4.0)
+    ends.run()
+    for end in ends.ends:
+        assert 40 <= statistics(end).sent_late + statistics(end).resent <= 65
+        assert 2900 <= ends.heard(end)[0] <= 3600
+
+
+def test_who_asks_without_the_key_gets_nothing() -> None:
+    ends = Ends(seconds=6.0)
+    ends.run()
+    nack = write_rtcp(
+        [ReceiverReport(9), GenericNack(9, ends.mn.session.identity.ssrc, tuple(range(65_536)))]
+    )
+    stranger = SrtpSender(SUITE, KEYS[7])
+    replayed = [octets for number, octets in ends.control if number == 1]
+    for octets in (nack, stranger.protect_rtcp(nack), *replayed):
+        ends.mn.session.receive(octets, Kind.RTCP, ends.now)
+    assert ends.mn.session.late(ends.now) == []
+    assert statistics(ends.mn).resent == 0
+
+
+def test_in_the_clear_who_asks_for_everything_gets_no_more_than_was_sent() -> None:
+    """Nothing authenticates there; what leaves goes to the agreed address, and is bounded."""
+    ends = Ends(seconds=16.0, secure=False, sequence=0)
+    ssrc = ends.mn.session.identity.ssrc
+    nack = write_rtcp([ReceiverReport(9), GenericNack(9, ssrc, tuple(range(2000)))])
+    for tick in range(100, 700):
+        ends.plan(tick * PERIOD, lambda: ends.mn.session.receive(nack, Kind.RTCP, ends.now))
+    ends.run()
+    assert statistics(ends.mn).resent > 0, "the control"
+    assert statistics(ends.mn).resent <= ends.mn.fed // 160

@@ -110,7 +110,7 @@ def completed(line: str) -> list[str]:
 
 def test_completion() -> None:
     assert completed("segue ca") == ["plain,call"]
-    assert completed("segue call bob --mo") == ["plain,--mode"]
+    assert completed("segue call bob --mod") == ["plain,--mode"]
     assert completed("segue lab run walk --links ") == ["plain,clean", "plain,street"]
     assert completed("segue call bob --ca keys/c") == ["file,keys/c"]
     for shell in ("bash", "zsh", "fish"):

@@ -166,6 +166,7 @@ async def test_a_call_by_files(office, start, tmp_path):
     await bob.said("registered")
     flags = office.flags("alice", codec="", interface="", **{"audio-in": "speech", "audio-out": str(heard)})
     more = {"codec": ["G722"], "suite": ["AEAD_AES_128_GCM"], "interface": "lo", "mode": "reinvite"}
+    more |= {"speech": "continuous", "speech-limit": 2.5}
     file = to_file(
         tmp_path / "alice.toml", flags, **more, **{"local-port": port, "events": True, "answer-after": 1}
     )
@@ -179,6 +180,9 @@ async def test_a_call_by_files(office, start, tmp_path):
     assert 1.9 < bob.first("ended")["time"] - answered["time"] < 3.0
     assert [line["held_by"] for line in bob.all("hold_changed")] == ["us", ""]
     assert heard.stat().st_size > 16000
+    assert {
+        alice.first("statistics")[name] for name in ("asked_for", "recovered", "resent", "sent_late")
+    } == {0}
 
 
 async def test_sound_from_a_file_goes_to_a_file(office, start, tmp_path):

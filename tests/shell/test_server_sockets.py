@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -218,4 +219,21 @@ async def test_stun_beside_sip_tells_where_a_phone_is_seen(config):
             socket.send(octets, remote)
         answer = parse_stun(await asyncio.wait_for(heard.get(), 5))
         assert answer.transaction == b"twelve bytes" and mapped_address(answer) == socket.local
+        socket.close()
+
+
+async def test_a_stun_port_tells_where_one_is_seen_and_nothing_else(config):
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+    stun = replace(config, listens=(*config.listens, Listen.parse("stun:127.0.0.1:0")))
+    async with Server(stun) as server:
+        assert f"listening on stun:127.0.0.1:{server.port('STUN')}" in server.places()
+        socket = UdpSocket(LOOPBACK, on_datagram=lambda octets, _, __: heard.put_nowait(octets))
+        remote = Address("127.0.0.1", server.port("STUN"))
+        request = binding_request(b"twelve bytes").write()
+        sip = f"OPTIONS sip:{DOMAIN} SIP/2.0\r\nVia: SIP/2.0/UDP x;branch=z9hG4bKx\r\n\r\n".encode()
+        for octets in (sip, b"\r\n\r\n", request):
+            socket.send(octets, remote)
+        octets = await asyncio.wait_for(heard.get(), 5)
+        assert mapped_address(parse_stun(octets)) == socket.local
+        assert len(octets) == len(request) + 12 and heard.empty()
         socket.close()

@@ -4,7 +4,9 @@
   be used.
 - `negotiation.Negotiation`: the offer/answer engine; `agreement`: its outcome; `formats`: codecs and
   payload types; `local_media` and `remote_media`: what either end says; `extensions`: our attribute
-  `a=x-segue`.
+  `a=x-segue`; `feedback`: which of RTCP's feedback is agreed on.
+- `repair`: what is lost is sent again, both ways; `sent_packets`: the outage buffer; `missing_packets`: what is to
+  be asked for.
 - `path`: where media goes and comes from; `flows`: which signalling flows exist; `registration`: the
   bindings at our server; `events`: what the user hears of all this.
 
@@ -18,7 +20,11 @@ Status card
   RFC 5761   done: 4, 5.1.1; not done: 5.1.3 (with ICE)
   RFC 4568   the rules of 7.1.4 for moves; all else is in `protocols.sdes`.
   RFC 8643   answering done (keys in RTP/AVP); offering not: our offers are RTP/SAVP.
-  RFC 5124   RTP/SAVPF is answered; feedback messages are not negotiated.
+  RFC 4585   done: 4.2 (`a=rtcp-fb`) for the generic NACK and trr-int, answered and kept in re-offers; others are
+             removed from the answer.
+  RFC 5124   3.3.1: RTP/SAVPF is answered; our first offer is RTP/SAVP, which every phone takes, with `resend` in
+             `a=x-segue`.
+  RFC 5506   done: 5 (`a=rtcp-rsize`), and 4.2.1: without an answer to three requests in a row reports come with them.
 
 A name in `c=` is refused with 488, as is multicast: only numeric unicast addresses are sent to.
 """

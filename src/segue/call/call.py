@@ -27,7 +27,7 @@ from segue.protocols.sip.invite_session import InviteSession
 from segue.protocols.sip.message import Headers, Request
 from segue.protocols.sip.session_core import SessionOptions
 from segue.protocols.sip.session_states import SessionState
-from segue.protocols.sip.syntax import quote
+from segue.protocols.sip.syntax import parse_parameters, quote, split_outside
 from segue.protocols.sip.transaction_events import RequestReceived
 from segue.protocols.sip.transaction_layer import TransactionLayer
 
@@ -370,7 +370,7 @@ class Call:
         elif isinstance(event, said.Redirected):
             self._end("peer", event.response.status, f"moved to {', '.join(event.contacts)}")
         else:
-            self._end(event.by.value, event.status, event.reason)
+            self._end(event.by.value, event.status, _said_text(event.reason))
 
     def _ring(self, now: float) -> bool:
         """Take the first INVITE's offer and ring; False when it cannot be accepted, and is refused."""
@@ -548,6 +548,15 @@ def _fit_for_a_person(status: int, reason: str) -> str:
     if not meaning:
         return reason
     return meaning if not reason or reason == meaning else f"{meaning} ({status} {reason})"
+
+
+def _said_text(reason: str) -> str:
+    """What a Reason header field value says to people (RFC 3326), else all of it."""
+    try:
+        first = split_outside(reason, ",")[0]
+        return parse_parameters(first.partition(";")[2]).get("text") or reason
+    except RemoteError:
+        return reason
 
 
 def _caller(request: Request) -> str:

@@ -23,6 +23,7 @@ from segue.protocols.demux import Kind, sort
 from segue.protocols.sdp import parse_sdp
 
 _HANDSHAKES = frozenset({Kind.DTLS, Kind.ZRTP})
+RESUME_PATIENCE = 1.0  # seconds that what a peer has missed waits for the way to where it is
 PORTS = 4  # local ports at most that one call listens on: moves may follow faster than anything is proven
 
 
@@ -69,6 +70,7 @@ class CallMedia:
         self._ports = ports
         self._port = port  # what our next offer or answer names
         self._news = False
+        self._asked_by: tuple[Path, float] | None = None  # by which way the peer asked to resume, and when
         self.keying_problem = ""  # why there are no keys, and will be none
         self._trace = trace
 
@@ -178,6 +180,8 @@ class CallMedia:
             authentic = self.session.receive(datagram, kind, now)
             if authentic:
                 self.paths.received(path.port, now)
+            elif self.session.resume_came():
+                self._asked_by = (path, now)
             return authentic
         if self._keying is not None and kind in _HANDSHAKES:
             self._keying.receive(datagram, path.remote, now)
@@ -220,6 +224,29 @@ class CallMedia:
         return news
 
     # An outage
+
+    def late(self, now: float) -> list[tuple[Path, bytes]]:
+        """To be asked right after each packet of ours: those of before that leave (again) now, and by which way."""
+        self._resume(now)
+        granted: list[tuple[Path, ...]] = []
+
+        def may_send(_: int) -> bool:
+            if ways := self.ways():
+                granted.append(ways)
+            return bool(ways)
+
+        packets = self.session.late(now, may_send)
+        return [(way, octets) for octets, ways in zip(packets, granted, strict=True) for way in ways]
+
+    def _resume(self, now: float) -> None:
+        """The peer has moved and said so by its media's way. What it missed is for the way to where it is: as a rule
+        that is known already, otherwise its signalling is about to tell."""
+        if self._asked_by is None:
+            return
+        path, asked_at = self._asked_by
+        if any(way.remote == path.remote for way in self.ways()) or now - asked_at >= RESUME_PATIENCE:
+            self._asked_by = None
+            self.session.resume(now)
 
     def link_lost(self, now: float) -> None:
         """Nothing can leave, and nothing comes, until `path_back`."""

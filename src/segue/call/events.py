@@ -95,6 +95,16 @@ class HoldRefused:
 
 
 @dataclass(frozen=True)
+class MoveExpected:
+    """The call is about to leave `origin` for `target` by choice, in a pause or soon; `reason` says why."""
+
+    call_id: str
+    origin: str
+    target: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class MoveBegun:
     """The call leaves `origin` for `target`; hard: the old network is gone."""
 
@@ -152,6 +162,7 @@ CallEvent = (
     | ProtectionChanged
     | HoldChanged
     | HoldRefused
+    | MoveExpected
     | MoveBegun
     | MoveEnded
     | PeerMoved

@@ -27,6 +27,13 @@ KEEPALIVE_DATAGRAM = 24.0  # section 4.4.2: 24 to 29
 SILENT = 32.0  # seconds without a message after which a datagram flow may be dead: a transaction's time
 LASTING = 5.0  # seconds after which a flow counts as having worked
 PONG_WITHIN = 10.0  # section 4.4.1
+PROBE_WITHIN = (
+    0.5  # seconds at most: a long round trip of an access network that carries voice, and a lost packet
+)
+PROBE_LOSS = 0.2  # seconds that a lost packet may take of it (the shortest retransmission timeout of TCP)
+PROBE_TRIPS = 3  # known round trips that it may take beside
+PROBE_AGAIN = 0.15  # seconds between copies of a datagram probe
+WOKEN_WITHIN = 2.0  # seconds that a flow has to answer after the machine has slept
 # Seconds after each copy of a request (RFC 8489 section 6.2.1).
 STUN_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 8.0)
 
@@ -95,7 +102,15 @@ class FlowDown:
     retry_in: float | None
 
 
-FlowEvent = LocateWanted | OpenWanted | CloseWanted | PingWanted | FlowUp | FlowDown
+@dataclass(frozen=True)
+class Probed:
+    """What became of a `probe`: whether the server has answered in time."""
+
+    origin: Origin
+    answered: bool
+
+
+FlowEvent = LocateWanted | OpenWanted | CloseWanted | PingWanted | FlowUp | FlowDown | Probed
 
 
 @dataclass
@@ -117,6 +132,11 @@ class _Attempt:
     transaction: bytes = b""  # of the STUN request under way
     copies: int = 0  # of it
     mapped: Address | None = None  # where the server sees us
+    answers: bool = False  # the server is known to answer keep-alives on `flow`
+    probe_by: float | None = None  # when a probe that nobody has answered has failed
+    probe_again_at: float | None = None
+    asked_at: float | None = None  # when the keep-alive that is not answered yet was sent first
+    round_trip: float | None = None  # of the last one, s
 
 
 class Flows:
@@ -167,6 +187,7 @@ class Flows:
         attempt.server, attempt.trying = attempt.trying or attempt.server, None
         attempt.flow, attempt.retry_at, attempt.opened_at, attempt.heard_at = flow, None, now, None
         attempt.interval, attempt.stun, attempt.transaction, attempt.mapped = None, False, b"", None
+        attempt.answers, attempt.asked_at, attempt.round_trip = False, None, None
         attempt.ping_at = now + self._keepalive(attempt, flow)
         if flow.reliable and attempt.server is not None:
             self._last_good[origin.family] = attempt.server
@@ -177,6 +198,7 @@ class Flows:
         for origin, attempt in self._attempts.items():
             if attempt.flow == flow:
                 attempt.heard_at = now
+                self._probed(origin, attempt, True)
                 if attempt.server is not None:
                     self._last_good[origin.family] = attempt.server
 
@@ -188,6 +210,54 @@ class Flows:
                 # Section 4.4.1: the server may call the flow dead when nothing came for so long.
                 attempt.interval = 0.8 * timer if timer else None
                 attempt.ping_at = now + self._keepalive(attempt, flow)
+                if flow.reliable and not attempt.answers:
+                    self._ping(
+                        attempt, flow, now
+                    )  # so that a later probe which is not answered means something
+
+    def probe(self, origin: Origin, now: float) -> None:
+        """Find out whether the server can be reached over `origin` now; it also wakes a radio that sleeps. The answer
+        is a `Probed`, but none when the server is silent and never answered keep-alives there."""
+        attempt = self._attempts.get(origin)
+        if attempt is None or attempt.probe_by is not None:
+            return
+        trip = attempt.round_trip
+        within = PROBE_WITHIN if trip is None else min(PROBE_WITHIN, PROBE_LOSS + PROBE_TRIPS * trip)
+        attempt.probe_by = now + within
+        self._probe(attempt, now)
+
+    def wake(self, now: float) -> None:
+        """The machine has slept: a flow that does not answer soon is opened anew."""
+        for attempt in self._attempts.values():
+            if attempt.flow is not None and (attempt.answers or attempt.stun):
+                self._ping(attempt, attempt.flow, now)
+                attempt.pong_by, attempt.copies = now + WOKEN_WITHIN, len(STUN_WAITS)
+
+    def _probe(self, attempt: _Attempt, now: float) -> None:
+        flow = attempt.flow
+        attempt.probe_again_at = now + PROBE_AGAIN if flow is not None and not flow.reliable else None
+        if flow is None:
+            return
+        if attempt.stun and not attempt.transaction:
+            attempt.transaction, attempt.copies = self._entropy.octets(12), 0
+            self._ask(attempt, flow, now)
+        else:
+            attempt.asked_at = now if attempt.asked_at is None else attempt.asked_at
+            self._events.append(PingWanted(flow, attempt.transaction))
+
+    def _answered(self, origin: Origin, attempt: _Attempt, now: float) -> None:
+        """A keep-alive was."""
+        if attempt.asked_at is not None:
+            attempt.round_trip, attempt.asked_at = now - attempt.asked_at, None
+        attempt.pong_by, attempt.answers = None, True
+        self._probed(origin, attempt, True)
+
+    def _probed(self, origin: Origin, attempt: _Attempt, answered: bool) -> None:
+        if attempt.probe_by is None:
+            return
+        attempt.probe_by = attempt.probe_again_at = None
+        if answered or attempt.answers or attempt.flow is None:
+            self._events.append(Probed(origin, answered))
 
     def failed(
         self, origin: Origin, flow: Flow | None, problem: str, now: float, *, silent: bool = False
@@ -238,11 +308,11 @@ class Flows:
         if silent or not lost.reliable:
             attempt.servers.sort(key=lambda server: server == gone)
 
-    def pong(self, flow: Flow) -> None:
+    def pong(self, flow: Flow, now: float) -> None:
         """The flow lives."""
-        for attempt in self._attempts.values():
+        for origin, attempt in self._attempts.items():
             if attempt.flow == flow:
-                attempt.pong_by = None
+                self._answered(origin, attempt, now)
 
     def bound(self, flow: Flow, transaction: bytes, mapped: Address | None, now: float) -> None:
         """A STUN response came on the flow; `mapped` is None in an error. Where the server sees us elsewhere than
@@ -250,7 +320,8 @@ class Flows:
         for origin, attempt in list(self._attempts.items()):
             if attempt.flow != flow or not transaction or transaction != attempt.transaction:
                 continue
-            attempt.pong_by, attempt.transaction, attempt.heard_at = None, b"", now
+            attempt.transaction, attempt.heard_at = b"", now
+            self._answered(origin, attempt, now)
             before, attempt.mapped = attempt.mapped, mapped
             if mapped is None:
                 self._close(origin, flow, "the server refuses keep-alives", now)
@@ -280,11 +351,20 @@ class Flows:
 
     def deadline(self) -> float | None:
         return earliest(
-            *(t for a in self._attempts.values() for t in (a.retry_at, a.pong_by if a.pong_by else a.ping_at))
+            *(
+                t
+                for a in self._attempts.values()
+                for t in (a.retry_at, a.pong_by if a.pong_by else a.ping_at)
+            ),
+            *(t for a in self._attempts.values() for t in (a.probe_by, a.probe_again_at)),
         )
 
     def expire(self, now: float) -> None:
         for origin, attempt in list(self._attempts.items()):
+            if attempt.probe_by is not None and attempt.probe_by <= now:
+                self._probed(origin, attempt, False)
+            elif attempt.probe_again_at is not None and attempt.probe_again_at <= now:
+                self._probe(attempt, now)
             if attempt.retry_at is not None and attempt.retry_at <= now:
                 attempt.retry_at = None
                 attempt.servers = self._order(origin)
@@ -308,11 +388,13 @@ class Flows:
             return
         if flow.reliable:
             attempt.pong_by = now + PONG_WITHIN
+            attempt.asked_at = now
         self._events.append(PingWanted(flow))
 
     def _ask(self, attempt: _Attempt, flow: Flow, now: float) -> None:
         """One copy of a STUN request."""
         attempt.pong_by = now + STUN_WAITS[attempt.copies]
+        attempt.asked_at = now if attempt.copies == 0 else attempt.asked_at
         attempt.copies += 1
         self._events.append(PingWanted(flow, attempt.transaction))
 

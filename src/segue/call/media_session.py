@@ -24,8 +24,8 @@ from segue.call.agreement import AgreedFormat, MediaAgreement
 from segue.call.formats import EVENTS, OPUS, Format
 from segue.call.repair import Repair, RepairStatistics
 from segue.media.codecs import Codec, OpusSettings, codec_for
-from segue.media.jitter_buffer import LARGEST_DELAY
 from segue.media.playout import Playout, PlayoutStatistics
+from segue.media.speech_policy import CONTINUOUS, SpeechPolicy
 from segue.protocols.demux import Kind
 from segue.protocols.rtcp.packets import parse_rtcp
 from segue.protocols.rtcp.session import PeerLeft, RtcpSession
@@ -40,9 +40,10 @@ FRAME = 0.02  # seconds
 OLD_KEYS_LIVE = (
     30.0  # seconds that a remote key which was replaced is still accepted (RFC 4568 section 7.1.4)
 )
+MOVE_DELAY = 0.04  # seconds by which playout grows before a move: what another access network is slower
+MOVE_LASTS = 3.0  # seconds that a move takes at most, from its announcement on
 WRAP_IS_NEAR = 50  # packets before the wrap of sequence numbers, a second: no new key begins there
 SENDERS = 256  # keys of ours whose use in this call is remembered: far more than any agreement may bring back
-PATIENCE = 0.5  # seconds that the ear waits at a hole for what is sent again, where it is
 SOURCES = 4  # synchronisation sources of one peer whose statistics are kept
 
 
@@ -183,6 +184,11 @@ class MediaSession:
         """The next 20 ms for the listener's ear; None until something is agreed."""
         return None if self._playout is None else self._playout.get(now)
 
+    def expect_move(self, now: float) -> None:
+        """A move is near: the listener's delay grows before it, and shrinks when it is over."""
+        if self._playout is not None:
+            self._playout.expect_move(MOVE_DELAY, now, MOVE_LASTS)
+
     def send(self, frame: Frame, now: float) -> bytes | None:
         """The packet that carries this 20 ms, ready to leave; None when nothing is to be sent now, or nothing can."""
         encoder, agreement = self._encoder, self.agreement
@@ -211,12 +217,25 @@ class MediaSession:
         """To be asked right after each `send`: packets of before that leave (again) now, where `may_send` says that
         so many octets may; by default any number. What is missing of the peer's is asked for meanwhile."""
         self._repair.ask(now)
+        if self._playout is not None and (given_up := self._repair.given_up()):
+            self._playout.abandon(given_up)
         return self._repair.late(now, may_send)
 
+    def resume_came(self) -> bool:
+        """Whether the peer has moved, and asked to go on with what it missed, since this was asked last: `resume` is
+        to be called when the way there is known."""
+        return self._repair.resume_came()
+
+    def resume(self, now: float) -> None:
+        """What the peer missed leaves with the next `late`."""
+        self._repair.resume(now)
+
     def link_lost(self, now: float) -> None:
-        """Nothing can leave from now on: what `send` makes is kept, when the peer would wait for it."""
+        """Nothing can leave or come from now on: what `send` makes is kept, when the peer would wait for it."""
         self._trace.note("media", "link lost", at=now)
         self._repair.link_lost()
+        if self._playout is not None:
+            self._playout.expect_outage(now)
 
     def path_back(self, now: float) -> None:
         """It can again."""
@@ -332,6 +351,8 @@ class MediaSession:
             digit = self._dtmf_in.receive(packet.payload, packet.timestamp)
             if digit:
                 self._digits.append(digit)
+            if self._playout is not None:
+                self._playout.abandon((packet.sequence,))  # no sound will come with that number
         elif self._playout is not None:
             self._playout.put(
                 packet.payload_type, packet.sequence, packet.timestamp, packet.payload, now, packet.ssrc
@@ -429,11 +450,12 @@ class MediaSession:
         self._frames_per_packet = 1 if single else max(1, round(agreement.packet_time / 20))
 
     def _wait_for_late(self, agreement: MediaAgreement) -> None:
-        """The listener's ear waits for what the peer sends again, and only for that."""
+        """The listener's ear waits for what is late, and at a hole only when the peer sends again what is missing."""
         assert self._playout is not None
-        buffer, waits = self._playout.buffer, agreement.feedback.asks
-        buffer.patience = PATIENCE if waits else 0.0
-        buffer.largest_delay = max(self._speech_limit, LARGEST_DELAY) if waits else LARGEST_DELAY
+        limit = self._speech_limit
+        self._playout.policy = (
+            SpeechPolicy(complete=True, limit=limit, resent=agreement.feedback.asks) if limit else CONTINUOUS
+        )
 
     def _use_decoders(self, agreement: MediaAgreement) -> None:
         for payload_type, wanted in agreement.receive_types.items():

@@ -40,12 +40,15 @@ class MissingPackets:
         self.unanswered = 0  # messages in a row that brought nothing
         self._limit = limit
         self._holes: dict[int, _Hole] = {}  # by extended number, ascending
+        self._given_up: list[int] = []
         self._highest = -1
         self._packet_time = 0.02
         self._timestamp: float | None = None
         self._resumed: tuple[int, float] | None = (
             None  # behind which number the peer was asked to go on, and when
         )
+        self._heard_at = 0.0
+        self._asked_at = float("-inf")
         self._due = float("inf")  # not later than the first time at which something is to be asked for
 
     def __len__(self) -> int:
@@ -53,23 +56,25 @@ class MissingPackets:
 
     def received(self, extended: int, media_time: float, now: float) -> None:
         """The first copy of a packet has come, with its timestamp in seconds."""
+        self._heard_at = now
         ahead = extended - self._highest
-        if ahead <= 0:
-            hole = self._holes.pop(extended, None)
-            if hole is not None and hole.asked:
-                self.recovered += 1
-                self.unanswered = 0
-            return
         if ahead == 1:
             self._measure(media_time)
+        elif ahead <= 0:
+            self._fill(extended)
+            return
         elif self._highest >= 0 and ahead < RESTART:
             self._notice(extended, now)
         self._timestamp = media_time
         self._highest = extended
-        if ahead < RESTART:
-            self._overtake(now)
-        else:
-            self._holes.clear()
+        if self._holes:
+            self._overtake(now, ahead)
+
+    def _fill(self, extended: int) -> None:
+        hole = self._holes.pop(extended, None)
+        if hole is not None and hole.asked:
+            self.recovered += 1
+            self.unanswered = 0
 
     def _measure(self, media_time: float) -> None:
         """Of two packets in a row; those of a telephone event have one time."""
@@ -93,8 +98,10 @@ class MissingPackets:
                 self.asked += 1
         self._due = now
 
-    def _overtake(self, now: float) -> None:
-        """Enough have come since: what they overtook is missing."""
+    def _overtake(self, now: float, ahead: int) -> None:
+        """Enough have come since: what they overtook is missing. Of a source that begins anew nothing is."""
+        if ahead >= RESTART:
+            self._holes.clear()
         for number, hole in self._holes.items():
             if number + REORDERED >= self._highest:
                 return
@@ -106,8 +113,9 @@ class MissingPackets:
         return rank * self._packet_time / SENDER_PACE
 
     def due(self, now: float, round_trip: float | None) -> tuple[int, ...]:
-        """Sequence numbers to ask for now, oldest first; they count as asked for."""
-        if not self._holes or now < self._due:
+        """Sequence numbers to ask for now, oldest first; they count as asked for. As long as nothing comes at all the
+        other end would not hear it either: one try is enough then."""
+        if not self._holes or now < self._due or self._heard_at <= self._asked_at:
             return ()
         self._give_up(now)
         wait = FIRST_WAIT if round_trip is None else max(1.5 * round_trip, SHORTEST_WAIT)
@@ -118,7 +126,9 @@ class MissingPackets:
             hole.asked += 1
             hole.ask_at = now + wait + self._under_way(rank)
         self._due = min((hole.ask_at for hole in self._holes.values()), default=float("inf"))
-        self.unanswered += bool(asking)
+        if asking:
+            self.unanswered += 1
+            self._asked_at = now
         return tuple(number & 0xFFFF for number in asking)
 
     def _give_up(self, now: float) -> None:
@@ -129,6 +139,12 @@ class MissingPackets:
         ]
         for number in over:
             del self._holes[number]
+            self._given_up.append(number & 0xFFFF)
+
+    def given_up(self) -> list[int]:
+        """Sequence numbers that are not waited for any more, since the last call."""
+        given_up, self._given_up = self._given_up, []
+        return given_up
 
     def resume(self, now: float) -> tuple[int, tuple[int, ...]] | None:
         """We have moved, and the peer is asked to go on behind the highest number that came, which is returned with

@@ -80,6 +80,13 @@ class Registration:
         known.flow, known.transaction, known.registered, known.challenged = flow, None, False, 0
         self._send(interface, known)
 
+    def refresh(self) -> None:
+        """The server may have forgotten us: every binding is made again now."""
+        for interface, binding in self._bindings.items():
+            if binding.wanted and binding.registered and binding.transaction is None:
+                binding.refresh_at = None
+                self._send(interface, binding)
+
     def unregister(self) -> None:
         """Take every binding back."""
         for interface, binding in self._bindings.items():

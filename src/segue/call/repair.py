@@ -38,6 +38,8 @@ class Repair:
         self._sent = SentPackets()
         self._missing: MissingPackets | None = None  # of the source heard last
         self._link_lost = False
+        self._resume: Resume | None = None  # that the peer asked for
+        self._resume_came = False
         self._past = RepairStatistics()  # of sources that are not heard any more
 
     def use(self, feedback: Feedback) -> None:
@@ -47,6 +49,7 @@ class Repair:
         self._rtcp.report_interval = feedback.report_interval
         if not feedback.answers:
             self._sent.clear()
+            self._resume = None
         if not feedback.asks:
             self._missing = None
 
@@ -90,8 +93,18 @@ class Repair:
         if isinstance(event, PacketsMissing) and self._feedback.answers:
             self._sent.ask(event.sequences, now, round_trip)
         elif isinstance(event, ResumeWanted) and self._feedback.resumes:
-            resume = event.resume
-            self._sent.resume_after(resume.after, resume.oldest, now, round_trip)
+            self._resume, self._resume_came = event.resume, True
+
+    def resume_came(self) -> bool:
+        """Whether the peer has moved, and asked to go on there, since this was asked last."""
+        came, self._resume_came = self._resume_came, False
+        return came
+
+    def resume(self, now: float) -> None:
+        """We send to where the peer is now: what it missed goes there."""
+        resume, self._resume = self._resume, None
+        if resume is not None:
+            self._sent.resume_after(resume.after, resume.oldest, now, self._rtcp.round_trip)
 
     # What we receive
 
@@ -116,6 +129,10 @@ class Repair:
         if sequences := missing.due(now, rtcp.round_trip):
             self._choose_size(missing)
             rtcp.nack(missing.ssrc, sequences, now)
+
+    def given_up(self) -> list[int]:
+        """Sequence numbers that are not asked for any more, since the last call."""
+        return self._missing.given_up() if self._missing is not None else []
 
     def ask_to_resume(self, now: float) -> None:
         """We have moved."""

@@ -10,24 +10,23 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 
-AGE = 10.0  # seconds; 500 packets of 20 ms, and the peer's replay window has 1,024
-OCTETS = 1 << 18  # of all packets kept: 10 s of any codec are less than half of that
+AGE = 10.0  # seconds that a packet is kept
+SLOTS = 512  # packets kept: ten seconds of 20 ms each, the shortest that we make; the peer's replay window has 1,024
 PACE = 2.0  # seconds of late speech in a second: with what is said meanwhile 3 x real time
 BURST = 0.06  # seconds of late speech that may leave at once
 COPIES = 3  # of a packet beyond the first: a peer that asks more often is not helped by more
+BUDGET = 1 << 18  # octets that may leave again without any leaving once meanwhile
 UNKNOWN_ROUND_TRIP = 0.2  # seconds
 MOST_ASKED = 1024  # packets that one message may ask for; more than are ever kept
 
 
-class _Kept:
-    __slots__ = ("copies", "duration", "late", "left_at", "made_at", "octets")
+class _Late:
+    """A packet of which a copy left late."""
 
-    def __init__(self, octets: bytes, duration: float, made_at: float, left_at: float | None) -> None:
-        self.octets = octets
-        self.duration = duration
-        self.made_at = made_at
-        self.left_at = left_at  # when its last copy left; None: never
-        self.late = False  # its last copy left beside newer packets
+    __slots__ = ("copies", "left_at")
+
+    def __init__(self, left_at: float) -> None:
+        self.left_at = left_at  # the last one
         self.copies = 0  # that were sent again
 
 
@@ -39,14 +38,15 @@ class SentPackets:
     leaves once, one octet may leave again.
     """
 
-    def __init__(self, age: float = AGE, octets: int = OCTETS) -> None:
+    def __init__(self) -> None:
         self.resent = 0
         self.sent_late = 0
-        self._age = age
-        self._limit = octets
-        self._kept: dict[int, _Kept] = {}  # by extended number, oldest first
-        self._octets = 0
+        self._octets = [b""] * SLOTS  # a ring by extended number
+        self._made_at = [0.0] * SLOTS
         self._newest = -1  # extended
+        self._duration = 0.02  # seconds of speech in a packet
+        self._held: set[int] = set()  # extended; those that have not left
+        self._late: dict[int, _Late] = {}  # by extended number
         self._waiting: list[int] = []  # extended, ascending
         self._budget = 0  # octets
         self._credit = BURST  # seconds of speech that may leave now
@@ -61,49 +61,46 @@ class SentPackets:
 
     def left(self, octets: bytes, duration: float, now: float) -> None:
         """A sealed packet, of `duration` seconds of speech, leaves now."""
-        self._keep(_Kept(octets, duration, now, now))
-        self._budget = min(self._budget + len(octets), self._limit)
+        self._keep(octets, duration, now)
+        budget = self._budget + len(octets)
+        self._budget = budget if budget < BUDGET else BUDGET
 
     def held(self, octets: bytes, duration: float, now: float) -> None:
         """A sealed packet cannot leave now: it waits."""
-        number = self._keep(_Kept(octets, duration, now, None))
+        number = self._keep(octets, duration, now)
+        self._held.add(number)
         self._waiting.append(number)
+        if len(self._waiting) > SLOTS:
+            self._held.discard(self._waiting.pop(0))
 
-    def _keep(self, packet: _Kept) -> int:
-        octets = packet.octets
-        sequence = octets[2] << 8 | octets[3]
-        newest = self._newest
+    def _keep(self, octets: bytes, duration: float, now: float) -> int:
+        sequence, newest = octets[2] << 8 | octets[3], self._newest
         number = sequence if newest < 0 else newest + ((sequence - newest) & 0xFFFF)
+        slot = number % SLOTS
+        self._octets[slot] = octets
+        self._made_at[slot] = now
         self._newest = number
-        self._kept[number] = packet
-        self._octets += len(octets)
-        self._forget(packet.made_at)
+        self._duration = duration
         return number
 
-    def _forget(self, now: float) -> None:
-        """What is too old, or too much."""
-        kept = self._kept
-        while kept:
-            oldest = next(iter(kept))
-            if now - kept[oldest].made_at <= self._age and self._octets <= self._limit:
-                return
-            self._octets -= len(kept.pop(oldest).octets)
-            if self._waiting and self._waiting[0] == oldest:
-                del self._waiting[0]
+    def _kept(self, number: int, now: float) -> bytes:
+        """The packet with an extended number; nothing when it is not kept any more."""
+        slot = number % SLOTS
+        known = 0 <= self._newest - number < SLOTS and now - self._made_at[slot] <= AGE
+        return self._octets[slot] if known else b""
 
     def clear(self) -> None:
         """Nothing of this is to be sent again."""
-        self._kept.clear()
+        self._octets = [b""] * SLOTS
         self._waiting.clear()
-        self._octets = 0
+        self._held.clear()
+        self._late.clear()
 
     def drop_held(self, before: float) -> None:
         """Who listens would not wait any more for what was made earlier and never left."""
-        self._waiting = [
-            number
-            for number in self._waiting
-            if self._kept[number].left_at is not None or self._kept[number].made_at >= before
-        ]
+        over = {number for number in self._held if self._made_at[number % SLOTS] < before}
+        self._held -= over
+        self._waiting = [number for number in self._waiting if number not in over]
 
     # What the peer asks for
 
@@ -119,19 +116,17 @@ class SentPackets:
         """The peer has moved: all that left behind `sequence` went to where it is not any more. It would not wait for
         what is older than `oldest` seconds."""
         first = self._newest - ((self._newest - sequence) & 0xFFFF) + 1
-        for number, packet in self._kept.items():
-            if number >= first and now - packet.made_at <= oldest:
+        for number in range(max(first, self._newest - SLOTS + 1, 0), self._newest + 1):
+            if now - self._made_at[number % SLOTS] <= oldest:
                 self._ask(number, now, round_trip)
 
     def _ask(self, number: int, now: float, round_trip: float | None) -> None:
-        packet = self._kept.get(number)
-        if packet is None or packet.left_at is None:
+        if number in self._held or not self._kept(number, now):
             return
+        late = self._late.get(number)
         recently = UNKNOWN_ROUND_TRIP if round_trip is None else round_trip
-        if not (packet.late and now - packet.left_at < recently) and packet.copies < COPIES:
-            self._wait(number)
-
-    def _wait(self, number: int) -> None:
+        if late is not None and (late.copies >= COPIES or now - late.left_at < recently):
+            return
         at = bisect_left(self._waiting, number)
         if self._waiting[at : at + 1] != [number]:
             self._waiting.insert(at, number)
@@ -141,30 +136,37 @@ class SentPackets:
     def late(self, now: float, may_send: Callable[[int], bool]) -> list[bytes]:
         """What is to leave now, oldest first. `may_send` is asked with the octets of each packet, and counts them
         when it says yes; what may not leave goes on waiting."""
-        self._forget(now)
-        passed = min(now - self._credited_at, 1.0)
-        self._credit = min(BURST, self._credit + passed * PACE)
+        leaving: list[bytes] = []
+        if not self._waiting:
+            return leaving
+        self._credit = min(BURST, self._credit + min(now - self._credited_at, 1.0) * PACE)
         self._credited_at = now
-        leaving = []
         while self._waiting:
-            packet = self._kept[self._waiting[0]]
-            if packet.left_at is not None and self._budget < len(packet.octets):
-                del self._waiting[0]  # the peer may ask again when there is a budget again
+            number = self._waiting[0]
+            octets = self._kept(number, now)
+            # Where there is no budget the peer may ask again when there is.
+            if not octets or (number not in self._held and self._budget < len(octets)):
+                del self._waiting[0]
+                self._held.discard(number)
                 continue
-            if self._credit < packet.duration - 1e-6 or not may_send(len(packet.octets)):
+            if self._credit < self._duration - 1e-6 or not may_send(len(octets)):
                 break
             del self._waiting[0]
-            self._credit -= packet.duration
-            self._count(packet)
-            packet.left_at, packet.late = now, True
-            leaving.append(packet.octets)
+            self._credit -= self._duration
+            self._count(number, len(octets), now)
+            leaving.append(octets)
         return leaving
 
-    def _count(self, packet: _Kept) -> None:
-        if packet.left_at is None:
+    def _count(self, number: int, octets: int, now: float) -> None:
+        late = self._late.setdefault(number, _Late(now))
+        late.left_at = now
+        if number in self._held:
+            self._held.remove(number)
             self.sent_late += 1
-            self._budget = min(self._budget + len(packet.octets), self._limit)
+            self._budget = min(self._budget + octets, BUDGET)
         else:
+            late.copies += 1
             self.resent += 1
-            packet.copies += 1
-            self._budget -= len(packet.octets)
+            self._budget -= octets
+        if len(self._late) > SLOTS:
+            del self._late[next(iter(self._late))]

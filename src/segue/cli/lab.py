@@ -11,7 +11,8 @@ import click
 from segue.base.errors import LocalError
 from segue.cli.output_path import writable_file, writable_folder
 from segue.emulator.links import PRESETS
-from segue.lab.options import BREAKS, MODES, PHONES, SCENARIOS, SIGNALLING
+from segue.lab.modes import MODES, SPEECH
+from segue.lab.options import BREAKS, MOVERS, PHONES, SCENARIOS, SIGNALLING
 
 if TYPE_CHECKING:
     from segue.lab.options import RunOptions
@@ -42,12 +43,15 @@ def list_scenarios(as_json: bool) -> None:
 
     if as_json:
         topologies = {name: topology.picture() for name, topology in TOPOLOGIES.items()}
-        facts = {"scenarios": SCENARIOS, "modes": MODES, "links": list(PRESETS), "topologies": topologies}
+        modes = {name: mode.what for name, mode in MODES.items()}
+        facts = {"scenarios": SCENARIOS, "modes": modes, "links": list(PRESETS), "topologies": topologies}
         click.echo(json.dumps(facts, indent=1))
         return
     for name, what in SCENARIOS.items():
         click.echo(f"{name:12} {what}")
-    click.echo("\nmodes: " + "; ".join(f"{name} ({what})" for name, what in MODES.items()))
+    click.echo("\nmodes:")
+    for name, mode in MODES.items():
+        click.echo(f"  {name:15} {mode.what}")
     click.echo("links: " + ", ".join(PRESETS))
     for topology in TOPOLOGIES.values():
         click.echo("\n" + topology.picture())
@@ -57,13 +61,14 @@ def list_scenarios(as_json: bool) -> None:
 @click.argument("scenario", metavar="SCENARIO", type=click.Choice(list(SCENARIOS)))
 @click.option(
     "--mode",
-    type=click.Choice(list(MODES)),
+    "modes",
     default="reinvite",
     show_default=True,
-    help="reinvite: hard handovers; soft: make before break.",
+    metavar="MODE[,MODE…]",
+    help="See segue lab list; several with commas: one after the other, compared.",
 )
 @click.option("--signalling", type=click.Choice(SIGNALLING), default="tls", show_default=True)
-@click.option("--family", type=click.Choice(["4", "6"]), default="6", show_default=True)
+@click.option("--family", type=click.Choice(["4", "6"]), help="[6, with a NAT 4]")
 @click.option("--keying", default="", metavar="NAME", help="sdes or none. [sdes over TLS, else none]")
 @click.option("--suite", default="", metavar="NAME", help="SRTP suite. [the phones' first choice]")
 @click.option("--codec", default="PCMA", show_default=True, metavar="NAME", help="opus, G722, PCMA or PCMU.")
@@ -118,6 +123,20 @@ def list_scenarios(as_json: bool) -> None:
     show_default=True,
     help="Duplicate address detection.",
 )
+@click.option(
+    "--nat",
+    default="",
+    metavar="WHERE:KIND",
+    help="mn, cn or both, and full-cone, port-restricted, symmetric …",
+)
+@click.option("--mover", type=click.Choice(list(MOVERS)), help="Who moves. [the scenario's own]")
+@click.option(
+    "--speech",
+    type=click.Choice(list(SPEECH)),
+    default="continuous",
+    show_default=True,
+    help="What becomes of late speech.",
+)
 @click.option("--challenge", is_flag=True, help="The server lets no nonce serve twice.")
 @click.option("--initial-sequence", type=click.IntRange(0, 65535), help="First RTP sequence number.")
 @click.option(
@@ -143,22 +162,26 @@ def list_scenarios(as_json: bool) -> None:
     help="Keep everything there, with report.html.",
 )
 @click.option("--pcap", "pcap_dir", type=click.Path(), metavar="DIR", help="Keep the captures there.")
-def run(json_file: str | None, report_dir: str | None, pcap_dir: str | None, **given: Any) -> None:
+def run(
+    modes: str, json_file: str | None, report_dir: str | None, pcap_dir: str | None, **given: Any
+) -> None:
     """Run SCENARIO (see `segue lab list`) and print its figures. Needs root, or user namespaces.
 
     \b
     segue lab run walk --report out
     segue lab run walk --mode soft --links street --json -
     segue lab run two-subnets --signalling udp --family 4 --rounds 10
+    segue lab run walk --mode reinvite,soft,migrate,soft+duplicate --report out
 
     Exit status: 0 done; 2 it could not be run, and one line says why.
     """
     from segue.lab.networks.namespaces import enter_user_namespace
     from segue.lab.options import RunOptions
-    from segue.lab.run import run_scenario
+    from segue.lab.run import compare_modes, run_scenario
 
-    options = RunOptions(**{**given, "family": int(given["family"])})
-    _check_phone(options)
+    given |= {"mover": given["mover"] or "", "family": int(given["family"] or 0)}
+    runs = [RunOptions(**given, mode=mode) for mode in dict.fromkeys(modes.split(","))]
+    _check_phone(runs[0])
     if json_file not in (None, "-"):
         writable_file(json_file, "--json")
     for folder, option in ((report_dir, "--report"), (pcap_dir, "--pcap")):
@@ -166,7 +189,10 @@ def run(json_file: str | None, report_dir: str | None, pcap_dir: str | None, **g
             writable_folder(folder, option)
     enter_user_namespace()
     quiet = json_file == "-"
-    result = run_scenario(options, report_dir, pcap_dir, quiet=quiet)
+    if len(runs) > 1:
+        result = compare_modes(runs, report_dir, pcap_dir, quiet=quiet)
+    else:
+        result = run_scenario(runs[0], report_dir, pcap_dir, quiet=quiet)
     if json_file == "-":
         click.echo(json.dumps(result, indent=1))
     elif json_file:
@@ -197,6 +223,6 @@ def report(folder: str) -> None:
     """
     from segue.lab.run import write_results
 
-    if not (Path(folder) / "options.json").exists():
+    if not any((Path(folder) / name).exists() for name in ("options.json", "compare.json")):
         raise LocalError(f"{folder} holds no run", "give a folder that segue lab run --report has filled")
     click.echo(f"{write_results(Path(folder))}")

@@ -17,6 +17,7 @@ from segue.cli.option_file import config_option
 
 if TYPE_CHECKING:
     from segue.base.keying import Suite
+    from segue.call.relays import RelayServer
     from segue.phone.config import PhoneConfig
 
 Options = list[tuple[str, dict[str, Any]]]
@@ -61,6 +62,7 @@ _PHONE: Options = [
             "help": "Where the other is heard. [device]",
         },
     ),
+    ("--move-tone", {"is_flag": True, "help": "A short tone in your ear when a move begins and ends."}),
     ("--local-port", {"type": click.IntRange(0, 65535), "help": "First local port for media. [any]"}),
     (
         "--mode",
@@ -70,7 +72,41 @@ _PHONE: Options = [
             "it is lost. [soft]",
         },
     ),
+    (
+        "--speech",
+        {
+            "type": click.Choice(["continuous", "complete"]),
+            "help": "complete: every word of the other end is heard, if need be late; continuous: what is late is "
+            "dropped. [complete]",
+        },
+    ),
+    (
+        "--speech-limit",
+        {
+            "metavar": "S",
+            "type": click.FloatRange(min=0, max=10, min_open=True),
+            "help": "With complete: seconds that a word may be late by. [3]",
+        },
+    ),
     ("--interface", {"multiple": True, "metavar": "NAME", "help": "Use only these networks; repeatable."}),
+    (
+        "--stun",
+        {
+            "multiple": True,
+            "metavar": "URI",
+            "help": "Server that tells where you seem to be: stun:HOST[:PORT]; repeatable.",
+        },
+    ),
+    (
+        "--turn",
+        {
+            "multiple": True,
+            "metavar": "URI",
+            "help": "Relay: turn:HOST[:PORT][?transport=tcp], or turns:HOST for TLS; repeatable.",
+        },
+    ),
+    ("--turn-user", {"metavar": "NAME", "help": "User name for the relays. [that of your address]"}),
+    ("--turn-password-file", _FILE | {"help": "File (mode 600) with the password for the relays."}),
     (
         "--resolver-dir",
         {
@@ -155,6 +191,7 @@ def read_config(given: dict[str, Any]) -> PhoneConfig:
         key=options.get("key", ""),
     )
     media: dict[str, Any] = {"keying": options.get("keying", "sdes")}
+    media |= {name: options[name] for name in ("speech", "speech_limit") if name in options}
     if "codec" in options:
         media["codecs"] = tuple(options["codec"])
     if "suite" in options:
@@ -162,17 +199,37 @@ def read_config(given: dict[str, Any]) -> PhoneConfig:
     return PhoneConfig(
         account=account,
         media=MediaConfig(**media),
-        sound=Sound(options.get("audio_in", "device"), options.get("audio_out", "device")),
+        sound=Sound(
+            options.get("audio_in", "device"),
+            options.get("audio_out", "device"),
+            move_tone=bool(options.get("move_tone")),
+        ),
         networks=Networks(
             interfaces=tuple(options.get("interface", ())),
             family=int(options["family"]) if "family" in options else None,
             resolver_dir=options.get("resolver_dir", ""),
             radio=options.get("radio", ""),
+            stun=tuple(options.get("stun", ())),
+            relays=_relays(options, account.username),
             preferences=Preferences(soft=options.get("mode", "soft") == "soft"),
         ),
         local_port=options.get("local_port", 0),
         lab=LabOptions(options.get("initial_sequence"), options.get("srtp_keys_to", "")),
     )
+
+
+def _relays(options: dict[str, Any], username: str) -> tuple[RelayServer, ...]:
+    """Every relay with the one name and password that there is for them."""
+    from segue.base.secret import Secret
+    from segue.call.relays import RelayServer
+
+    path, uris = options.get("turn_password_file", ""), options.get("turn", ())
+    if (path or "turn_user" in options) and not uris:
+        raise LocalError("a name or password for relays, and no relay", "give --turn")
+    if uris and not path:
+        raise LocalError("a relay wants a password", "give --turn-password-file")
+    password = Secret(_read_secret(path) if path else "")
+    return tuple(RelayServer(uri, options.get("turn_user", username), password) for uri in uris)
 
 
 def suite_of(name: str) -> Suite:

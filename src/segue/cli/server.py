@@ -33,7 +33,7 @@ _DB = click.option("--db", metavar="FILE", type=click.Path(), help="As for the s
     "--listen",
     multiple=True,
     metavar="TRANSPORT:ADDRESS[:PORT]",
-    help="tls:[::]:5061, udp:192.0.2.1:5060 …; repeatable. [TLS only, port 5061]",
+    help="tls:[::]:5061, udp:192.0.2.1:5060, stun:[::] …; repeatable. [TLS only, port 5061]",
 )
 @click.option("--cert", metavar="FILE", type=click.Path(), help="Certificate chain for the domain (PEM).")
 @click.option("--key", metavar="FILE", type=click.Path(), help="Its key (mode 600).")

@@ -1,8 +1,8 @@
 """A network address translator, or the filter that IPv6 has in its place, in the words of RFC 4787. Pure.
 
-What it knows are mappings: an inside endpoint (of one protocol) has an outside endpoint, and remote endpoints that it
-has sent to, which decide what is let in. `outbound` and `inbound` say what becomes of a packet; packets themselves are
-the affair of who asks (the lab's link process, a test's wire). The states of TCP connections are not followed.
+What it knows are mappings: an inside endpoint (of one protocol) has an outside one, and remote endpoints that it
+has sent to, which decide what is let in. `outbound` and `inbound` say what becomes of a packet; packets themselves
+are the affair of who asks (the lab's link process, a test's wire). The states of TCP connections are not followed.
 
 The four kinds people speak of are pairs of behaviours (RFC 4787 sections 4.1 and 5):
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from segue.base.errors import LocalError
+from segue.emulator.nat import KINDS
+from segue.lab.modes import MODES, SPEECH
 
 SCENARIOS = {
     "walk": "office WLAN, 3G on the street, café WLAN",
-    "two-subnets": "one interface between two subnets, again and again",
+    "two-subnets": "between two subnets, again and again",
+    "both-move": "the same at both ends, within 100 ms of each other",
+    "nat-rebind": "nobody moves, but the mobile node's NAT forgets its mappings, again and again",
 }
-MODES = {"reinvite": "hard: break before make", "soft": "make before break"}
+MOVERS = {"mn": ("mn",), "cn": ("cn",), "both": ("mn", "cn")}
 BREAKS = ("carrier", "address", "interface")
 SIGNALLING = ("tls", "tcp", "udp")
 PHONES = ("segue", "baresip", "linphonec")
@@ -25,12 +29,14 @@ class RunOptions:
     read. `talk`: what both say: "coded" (which tells what was not heard), "speech" (recorded, human) or a
     WAV file. `attacks`: packets to forge and replay during each walk of a protected call (`two-subnets`: during all
     of it), and on weak phones for control. `challenge`: the server lets no nonce serve twice. `speed` in
-    m/s; 0: 2, or 4 when there are several rounds."""
+    m/s; 0: 2, or 4 when there are several rounds. `nat`: "mn:KIND", "cn:KIND", "both:KIND" or two of them with a
+    comma; `nat-rebind` has one at "mn" in any case. `family` 0: 4 when there are NATs, else 6. `mover` empty: the
+    scenario's own."""
 
     scenario: str = "walk"
     mode: str = "reinvite"
     signalling: str = "tls"
-    family: int = 6
+    family: int = 0
     keying: str = ""
     suite: str = ""
     codec: str = "PCMA"
@@ -49,8 +55,22 @@ class RunOptions:
     speed: float = 0.0
     dad: str = "optimistic"
     challenge: bool = False
+    nat: str = ""
+    mover: str = ""
+    speech: str = "continuous"
 
     def __post_init__(self) -> None:
+        if not self.nat and self.scenario == "nat-rebind":
+            object.__setattr__(self, "nat", "mn:port-restricted")
+        if not self.family:
+            object.__setattr__(self, "family", 4 if self.nat else 6)
+        if not self.mover:
+            object.__setattr__(self, "mover", "both" if self.scenario == "both-move" else "mn")
+        self._check_words()
+        self._check_numbers()
+        _ = self.nats  # raises
+
+    def _check_words(self) -> None:
         for value, known, what in (
             (self.scenario, SCENARIOS, "scenario"),
             (self.mode, MODES, "mode"),
@@ -60,9 +80,19 @@ class RunOptions:
             (self.caller, ("mn", "cn"), "caller"),
             (self.mn, PHONES, "phone"),
             (self.cn, PHONES, "phone"),
+            (self.speech, SPEECH, "policy of speech"),
+            (self.mover, MOVERS, "mover"),
         ):
             if value not in known:
                 raise LocalError(f"no {what} {value!r}", f"choose among {', '.join(map(str, known))}")
+        if self.scenario == "walk" and self.mover == "cn":
+            raise LocalError("it is the mobile node that walks", "give --caller cn for the other role")
+        if self.scenario == "both-move" and self.mover != "both":
+            raise LocalError("in both-move both move", "choose two-subnets for one mover")
+        if self.scenario == "nat-rebind" and (self.mover != "mn" or "mn" not in self.nats):
+            raise LocalError("nat-rebind is about the mobile node's NAT", "give --nat mn:KIND, and no mover")
+
+    def _check_numbers(self) -> None:
         if not 1 <= self.rounds <= 1000:
             raise LocalError(f"{self.rounds} rounds", "choose between 1 and 1000")
         if not 0 <= self.speed <= 10:
@@ -82,18 +112,42 @@ class RunOptions:
         return self.attacks * (self.rounds if self.scenario == "walk" else 1)
 
     @property
-    def topology(self) -> str:
-        return "two-subnets" if self.scenario == "two-subnets" else "office-umts-cafe"
+    def nats(self) -> dict[str, str]:
+        """The kind of NAT at "mn" and "cn". Raises LocalError."""
+        found: dict[str, str] = {}
+        for word in filter(None, self.nat.split(",")):
+            where, _, kind = word.partition(":")
+            if where not in MOVERS or kind not in KINDS:
+                raise LocalError(
+                    f"--nat {word!r} is none", f"write mn, cn or both, a colon, and one of {', '.join(KINDS)}"
+                )
+            found |= dict.fromkeys(MOVERS[where], kind)
+        return found
+
+    @property
+    def movers(self) -> tuple[str, ...]:
+        """Hosts."""
+        return MOVERS[self.mover]
+
+    @property
+    def soft(self) -> bool:
+        return MODES[self.mode].soft
 
     def command(self) -> str:
         """The command that does this run again."""
         words = ["segue lab run", self.scenario]
-        defaults = RunOptions(scenario=self.scenario)
+        usual = RunOptions(scenario=self.scenario)
+        with_nat = replace(usual, nat=self.nat, family=0)
         for name, value in asdict(self).items():
-            if name != "scenario" and value != getattr(defaults, name):
+            if value != getattr(usual if name == "nat" else with_nat, name):
                 flag = f"--{name.rstrip('_').replace('_', '-')}"
                 words.append(flag if value is True else f"{flag} {value}")
         return " ".join(words)
 
     def as_json(self) -> dict[str, Any]:
         return {name.rstrip("_"): value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, given: dict[str, Any]) -> RunOptions:
+        """What `as_json` made, also by an earlier version."""
+        return cls(**{"break_" if name == "break" else name: value for name, value in given.items()})

@@ -7,7 +7,7 @@
         pair.hang_up("mn")
     pair.lost("uplink")
 
-alice's phone is at `mn`, which has a WLAN, a 3G and an Ethernet interface, bob's at `cn`, which has a WLAN interface.
+alice's phone is at `mn`, which has a WLAN, a 3G and an Ethernet interface, bob's at `cn`, with a WLAN and a 3G one.
 Unlike a `scenario` it follows no plan, and its calls are as short as the question allows. What it tells afterwards is
 read from captures and recordings.
 """
@@ -44,6 +44,7 @@ from segue.lab.networks.topology import (
     StationInterface,
     Topology,
     with_moving_correspondent,
+    with_nats,
 )
 from segue.lab.options import CODED, RunOptions
 from segue.lab.phones import USERS, LabPhone, Office
@@ -55,13 +56,15 @@ PATIENCE = 10.0  # seconds
 
 def _topology() -> Topology:
     moving = with_moving_correspondent(OFFICE_TO_CAFE)
-    return replace(moving, stations=(StationInterface("mn", "eth0"), *moving.stations))
+    mn, cn = StationInterface("mn", "eth0"), StationInterface("cn", "wwan0")
+    return replace(moving, stations=(mn, *moving.stations, cn))
 
 
 class Pair:
     """`families`: which of 4 and 6 there are; the phones use the first one, or with `any_family` what they find.
     `start` is where the mobile node is attached at first. `only`: mobile node's interfaces that know one family only.
-    With `agent` false nobody but its kernel looks after the mobile node's addresses."""
+    With `agent` false nobody but its kernel looks after the mobile node's addresses. More `options` are those of
+    `RunOptions`: `nat` for instance, for a NAT before "home" (cn), before all other networks (mn), or both."""
 
     def __init__(
         self,
@@ -105,7 +108,7 @@ class Pair:
 
     def _start(self) -> None:
         self.network = self._ends.enter_context(
-            Network(_topology(), seed=self.options.seed, folder=self.folder)
+            Network(with_nats(_topology(), self.options.nats), seed=self.options.seed, folder=self.folder)
         )
         self.office = Office(self.network, self.folder / "office")
         self.office.start_server()
@@ -122,7 +125,7 @@ class Pair:
 
     def _start_agents(self) -> None:
         all_families = ",".join(map(str, self._families))
-        self._start_agent("cn", ("wlan0",), all_families)
+        self._start_agent("cn", ("wlan0", "wwan0"), all_families)
         interfaces = {s.interface: all_families for s in self.network.topology.stations if s.host == "mn"}
         if not self._agent:
             for name in interfaces:
@@ -231,11 +234,16 @@ class Pair:
         self.network.attach(host, interface, network, when + link_time)
         return when
 
-    def report_signal(self, network: str, dbm: float) -> None:
-        """What the driver of the mobile node's WLAN interface says of its radio."""
+    def rebind(self, network: str) -> float:
+        """Its NAT forgets every mapping; when (Unix time)."""
+        self.network.rebind(network)
+        return [e for e in self.network.links.history() if e.event == "rebound"][-1].wall
+
+    def report_signal(self, network: str, dbm: float, host: str = "mn") -> None:
+        """What the driver of a host's WLAN interface says of its radio."""
         report = {"interface": "wlan0", "dbm": dbm, "network": network}
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as radio:
-            radio.sendto(json.dumps(report).encode(), str(self.phones["mn"].radio))
+            radio.sendto(json.dumps(report).encode(), str(self.phones[host].radio))
 
     @staticmethod
     def monotonic(wall: float) -> float:

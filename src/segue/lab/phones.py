@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from segue.base.errors import LocalError
+from segue.lab.modes import phone_options
 from segue.lab.networks.network import Network
 from segue.lab.networks.topology import DOMAIN
 from segue.lab.options import RunOptions
@@ -50,7 +51,7 @@ class Office:
         for family in (6, 4):
             host = str(self._network.address("proxy", family))
             host = f"[{host}]" if family == 6 else host
-            for transport, port in (("tls", 5061), ("tcp", 5060), ("udp", 5060)):
+            for transport, port in (("tls", 5061), ("tcp", 5060), ("udp", 5060), ("stun", 3478)):
                 listens += ["--listen", f"{transport}:{host}:{port}"]
         command = segue_command(
             "server",
@@ -63,7 +64,7 @@ class Office:
         log = self._folder / "server.log"
         with open(log, "w") as file:
             process = self._network.hosts["proxy"].popen(command, stdout=file, stderr=file)
-        _await(lambda: log.read_text().count("listening on") == 6, process, log)
+        _await(lambda: log.read_text().count("listening on") == len(listens) // 2, process, log)
         return process
 
 
@@ -104,6 +105,7 @@ class LabPhone:
             *("--keying", options.agreed_keying, "--codec", options.codec),
             *("--audio-in", options.talk, "--audio-out", self.recording),
             *("--state-dir", self.folder / "phones", "--radio", self.radio, "--events"),
+            *phone_options(options.mode, options.speech),
         ]
         if options.suite:
             wanted += ["--suite", options.suite]

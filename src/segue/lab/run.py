@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from segue.base.errors import LocalError
 from segue.lab.attacks.scenario import AttackedScenario, conclude
 from segue.lab.measure.results import result, write_series
+from segue.lab.modes import MODES
 from segue.lab.options import RunOptions
+from segue.lab.report.comparison import FIGURES, PAGE, print_comparison, write_comparison
 from segue.lab.report.page import print_table, write_report
 from segue.lab.scenario import LEFT_BEHIND, Scenario
 
@@ -25,10 +28,11 @@ def run_scenario(
     pcap_dir: str | None = None,
     *,
     quiet: bool = False,
+    console: Console | None = None,
 ) -> dict[str, Any]:
     """Returns the result. Without `report_dir` what the run leaves is thrown away, but for the captures in
     `pcap_dir`. Raises LocalError."""
-    console = Console(stderr=quiet)
+    console = console or Console(stderr=quiet)
     kept = _emptied(Path(report_dir)) if report_dir else None
     folder = kept or Path(tempfile.mkdtemp(prefix="segue-run-"))
     try:
@@ -50,8 +54,44 @@ def run_scenario(
     return figures
 
 
+def compare_modes(
+    options: Sequence[RunOptions],
+    report_dir: str | None = None,
+    pcap_dir: str | None = None,
+    *,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """One run after another, each in a folder of its own that is named by its mode; the result is of all of them.
+    Raises LocalError."""
+    console = Console(stderr=quiet)
+    kept = _emptied(Path(report_dir)) if report_dir else None
+    folder = kept or Path(tempfile.mkdtemp(prefix="segue-runs-"))
+    try:
+        for each in options:
+            place = folder / each.mode
+            captures = str(Path(pcap_dir) / each.mode) if pcap_dir else None
+            figures = run_scenario(each, str(place), captures, quiet=True, console=console)
+            if not quiet:
+                print_table(figures, console)
+        page = write_comparison(folder)
+        found: dict[str, Any] = json.loads((folder / FIGURES).read_text())
+    finally:
+        if not kept:
+            shutil.rmtree(folder, ignore_errors=True)
+    if not quiet:
+        print_comparison(found, console)
+        if kept:
+            console.print(f"report: {page}")
+    return found
+
+
 def write_results(folder: Path) -> Path:
-    """Figures and report of a run that was kept."""
+    """Figures and report of a run, or of several side by side, that were kept."""
+    if (folder / FIGURES).exists():
+        for mode in MODES:
+            if (folder / mode).exists():
+                write_results(folder / mode)
+        return write_comparison(folder)
     (folder / "result.json").write_text(json.dumps(result(folder), indent=1) + "\n")
     write_series(folder)
     return write_report(folder)
@@ -60,9 +100,9 @@ def write_results(folder: Path) -> Path:
 def _emptied(folder: Path) -> Path:
     """Without what an earlier run left there. LocalError when it has something else in it."""
     if folder.exists() and any(folder.iterdir()):
-        if not (folder / "options.json").exists():
+        if not (folder / "options.json").exists() and not (folder / FIGURES).exists():
             raise LocalError(f"{folder} is not empty, and not of an earlier run", "give another --report")
-        for path in map(folder.joinpath, LEFT_BEHIND):
+        for path in map(folder.joinpath, (*LEFT_BEHIND, *MODES, PAGE, FIGURES)):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     return folder
 

@@ -25,11 +25,13 @@ class ArrivalDelay:
     """Delays of one path; seconds throughout, independent of any codec's clock."""
 
     __slots__ = (
+        "_back_at",
         "_entries",
         "_expected",
         "_high",
         "_interval_end",
         "_low",
+        "_required",
         "_weights",
         "anchored_at",
         "base",
@@ -40,6 +42,8 @@ class ArrivalDelay:
         self._weights = [0.0] * STEPS
         self._entries = 0
         self._expected: list[tuple[float, float]] = []  # extra seconds, and until when
+        self._required = (0.0, 0.0)  # a delay, and until when
+        self._back_at = 0.0  # when media came back after an outage; 0: that is over
         self._high = 0.0
         self.target = FIRST_TARGET
         self.base = 0.0  # arrival time less timestamp of the fastest recent packet
@@ -58,6 +62,8 @@ class ArrivalDelay:
 
     def observe(self, delay: float, now: float) -> None:
         """A packet with this arrival time less timestamp came."""
+        if self._back_at and self._held_up(delay, now):
+            return
         relative = delay - self.base
         self._high = max(self._high, relative)
         if delay < self._low:
@@ -66,6 +72,34 @@ class ArrivalDelay:
                 self.base = delay
         if now >= self._interval_end:
             self._close_interval(now)
+
+    def resume(self, now: float) -> None:
+        """Media is back after an outage: what was made before now was held up, or is sent again, and how late it is
+        says nothing of the path. The first packet that was not held up shows the path's delay."""
+        self._back_at = now
+
+    @property
+    def held_up(self) -> bool:
+        """Nothing that came since the outage was made after it."""
+        return self._back_at > 0.0
+
+    def _held_up(self, delay: float, now: float) -> bool:
+        """By the old path's delay, when would this packet have come?"""
+        if delay <= self.base:
+            self._back_at = 0.0  # a faster path
+            return False
+        if now - (delay - self.base) < self._back_at:
+            return True
+        self._back_at = 0.0
+        self.base = self._low = delay
+        self._interval_end = now + INTERVAL
+        return False
+
+    def require(self, delay: float, now: float, duration: float) -> None:
+        """Have a target of `delay` at least, for `duration`: what was lost and sent again came as late as that."""
+        required, until = self._required
+        self._required = (max(delay, required) if now < until else delay, now + duration)
+        self._aim(now)
 
     def expect(self, extra: float, now: float, duration: float) -> None:
         """Have a target `extra` over what is learnt, for `duration`: a move is coming, or redundancy."""
@@ -79,7 +113,8 @@ class ArrivalDelay:
         if self._expected:
             self._expected = [entry for entry in self._expected if now < entry[1]]
         extra = max((entry[0] for entry in self._expected), default=0.0)
-        self.target = min(LARGEST_TARGET, self._learnt() + extra)
+        required, until = self._required
+        self.target = min(LARGEST_TARGET, max(self._learnt() + extra, required if now < until else 0.0))
 
     def _close_interval(self, now: float) -> None:
         entries = self._entries = self._entries + 1

@@ -18,23 +18,29 @@ Items are opaque: payloads, or whatever the caller wants back. Memory is bounded
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
+from collections.abc import Iterable
 from enum import Enum
+from operator import itemgetter
 from typing import Any, NamedTuple
 
-from segue.media.arrival_delay import ArrivalDelay
+from segue.media.arrival_delay import LARGEST_TARGET, STEP, ArrivalDelay
+from segue.media.speech_policy import CONTINUOUS, SpeechPolicy
 
-CAPACITY = 512  # packets: ten seconds at 20 ms
+CAPACITY = 1024  # packets: ten seconds at 10 ms, and as many as an SRTP receiver believes to be no replay
 LONGEST_PACKET = 0.2  # seconds; the longest that any phone is known to send
 EARLY = 0.3  # seconds that a packet may come before its time without a second one to confirm it
-LARGEST_DELAY = 1.0  # seconds behind the fastest packet at which the oldest sound is skipped
 JUMP = 1.0  # seconds beyond the largest delay at which timestamps must have been restarted
 SAME_STREAM = 3000  # sequence numbers: a minute in which timestamps that advance just as they do are believed
 OUTAGE = 0.15  # seconds of starvation that are no jitter but a move or a fault of the network
 REPAIR = 0.5  # seconds after an outage in which reordered packets are what it held up
+LONGEST_LOSS = 4  # packets missing in a row that a bad link loses; more is an outage
+REPAIRED_TIME = 20.0  # seconds after a packet was sent again for which the delay allows for another
+HURRY = 3  # times as fast do the talker's pauses pass while the talk is late
+HELD = 0.02  # seconds for which the first packet after a wait is held, unless a second one comes
 OUTAGES_APART = 10.0  # seconds: outages nearer to each other than this are what the path is like
 SLACK = 0.01  # seconds of delay that may be wanting after a hole
-COVERED = 0.06  # seconds of a hole that concealment can bridge; `patience` is for longer ones
 CONFIRMING = 0.2  # seconds within which a second strange packet confirms the first
 LATE_RUN = 3  # new packets in a row that were all late: the stream is elsewhere now
 SOURCE_SILENT = 0.06  # seconds without the old source before another may take its place
@@ -65,13 +71,15 @@ class _Packet(NamedTuple):
     arrived: float
 
 
+_timestamp = itemgetter(0)
+
+
 class JitterBuffer:
     """One stream's packets. Seconds are the `now` of the packet clock; ticks are RTP timestamp units."""
 
-    def __init__(self, clock_rate: int, largest_delay: float = LARGEST_DELAY) -> None:
+    def __init__(self, clock_rate: int, policy: SpeechPolicy = CONTINUOUS) -> None:
         self.arrival = ArrivalDelay()
-        self.largest_delay = largest_delay
-        self.patience = 0.0  # seconds after a hole is known to wait for its packets, which are sent again
+        self.policy = policy
         self.lookahead = 0.0  # seconds by which redundancy in the next packet comes later than what was lost
         self.ticks = 0  # duration of what the last pull gave or lacked
         self.received = 0  # first copies
@@ -80,6 +88,8 @@ class JitterBuffer:
         self.missing = 0  # were not there at their time, whether they came later or never
         self.discarded = 0  # overflow, malformed, strays, and what a skip or a restart left behind
         self.restarts = 0
+        self.given_up = 0.0  # seconds of the talk that were jumped over: too late, or never sent again
+        self.jumped = False  # since the last pull that gave a packet
         self._source = 0
         self._other = (0, 0)  # another source, and how many packets of ours had come then
         self._other_run = 0
@@ -91,7 +101,12 @@ class JitterBuffer:
         self._empty = True  # nothing was received since the (re)start
         self._starved_at = float("-inf")  # when the playhead began to stand still
         self._starved = False
-        self._outage_at = float("-inf")  # when the last outage ended
+        self._outage_at = float("-inf")  # when the last outage ended, or what it held up still came
+        self._outage_expected = float("-inf")  # until when
+        self._trouble_at = float("-inf")  # when the path last showed more than jitter that was allowed for
+        self._trouble_before = float("-inf")  # and before that
+        self._repaired_at = float("-inf")  # when more was missing than a bad link loses, or came of it
+        self._abandoned: set[int] = set()  # sequence numbers that will not be sent again
         self._late_run = 0
         self._strange: tuple[_Packet, float] | None = None  # far from its time; a second one will tell
         self._highest = 0  # sequence number
@@ -118,6 +133,19 @@ class JitterBuffer:
         """A move is expected: have `extra` seconds more delay than learnt for `duration` seconds."""
         self.arrival.expect(extra, now, duration)
 
+    def expect_outage(self, now: float) -> None:
+        """Our own link is gone: that nothing comes from now on says nothing of the path's jitter."""
+        self._outage_expected = now + self.policy.limit
+
+    def abandon(self, sequences: Iterable[int]) -> None:
+        """These packets will not be sent again."""
+        played = self._played
+        ahead = {each for each in self._abandoned if 0 < (each - played) & 0xFFFF < 0x8000}
+        self._abandoned = ahead
+        for each in sequences:
+            if len(ahead) < CAPACITY:
+                ahead.add(each & 0xFFFF)
+
     # --- packets in
 
     def put(
@@ -143,14 +171,17 @@ class JitterBuffer:
         delay = now - extended * self._period
         arrival = self.arrival
         if not (
-            -EARLY < delay - arrival.base < self.largest_delay + JUMP
+            -EARLY < delay - arrival.base < self.policy.limit + JUMP
             or self._same_stream(sequence, extended, ticks)
         ):
             return self._stray(_Packet(extended, ticks, sequence, item, now), now)
         self._heard_at = now
         # Which sequence numbers came is kept as bits below the highest; a copy is known by its bit.
         ahead = (sequence - self._highest) & 0xFFFF
-        if 0 < ahead < 0x8000:
+        newest = 0 < ahead < 0x8000
+        if newest:
+            if ahead > LONGEST_LOSS and self.policy.waits:
+                self._repaired_at = now
             self._seen = ((self._seen << ahead) | 1) & WINDOW_MASK if ahead < WINDOW else 1
             self._highest = sequence
             self._latest = extended
@@ -161,13 +192,14 @@ class JitterBuffer:
         packets = self._packets
         packet = _Packet(extended, ticks, sequence, item, now)
         if self._playing and extended + (ticks >> 1) <= self._playhead:
-            arrival.observe(delay, now)
-            return self._arrive_late(packet, now, 0 < ahead < 0x8000)
+            return self._arrive_late(packet, delay, now, newest)
         self._late_run = 0
         if self._starved and not packets and delay > arrival.base:
             self._end_starvation(delay, now)
-        elif ahead < 0x8000 or not (self.patience or now - self._outage_at < REPAIR):
-            arrival.observe(delay, now)  # what was sent again says nothing of the path's jitter
+        elif newest:
+            arrival.observe(delay, now)
+        else:
+            self._observe_reordered(delay, now)
         if not packets or extended > packets[-1][0]:
             packets.append(packet)
         elif not self._insert(packet):
@@ -223,11 +255,33 @@ class JitterBuffer:
         that came of a larger one now would be a longer way for every word. Unless outages go on.
         """
         outage = now - self._starved_at >= OUTAGE
+        if self.policy.complete and (outage or now < self._outage_expected or self._first_trouble(now)):
+            self._outage_at = now
+            self.arrival.resume(now)
+            return
         if not outage or now - self._outage_at < OUTAGES_APART:
             self.arrival.observe(delay, now)
         if outage:
             self._outage_at = now
         self.arrival.anchor(delay, now)
+
+    def _observe_reordered(self, delay: float, now: float) -> None:
+        """What was sent again says nothing of the path's jitter. But where packets are lost now and then, they are
+        played in time if the delay is as long as it takes to send them again."""
+        if now - max(self._outage_at, self._repaired_at) < REPAIR:
+            self._repaired_at = now
+        elif not self.policy.waits:
+            self.arrival.observe(delay, now)
+        elif (late := delay - self.arrival.base) < LARGEST_TARGET and not self._first_trouble(now):
+            self.arrival.require(late + 2 * STEP, now, REPAIRED_TIME)
+
+    def _first_trouble(self, now: float) -> bool:
+        """Where every word is waited for, a first starvation or repair costs a moment; to learn from it would cost a
+        longer way for every word. What happens again within some seconds is what the path is like."""
+        before, self._trouble_at = self._trouble_at, now
+        if now - before > REPAIR:
+            self._trouble_before = before
+        return self.policy.waits and now - self._trouble_before > OUTAGES_APART
 
     def _is_copy(self, behind: int) -> bool:
         if behind >= WINDOW:
@@ -241,9 +295,7 @@ class JitterBuffer:
     def _insert(self, packet: _Packet) -> bool:
         """Put a reordered packet where it belongs; False when that place is taken."""
         packets = self._packets
-        index = len(packets)
-        while index and packets[index - 1][0] >= packet.timestamp:
-            index -= 1
+        index = bisect_left(packets, packet.timestamp, key=_timestamp)
         if index < len(packets) and packets[index][0] == packet.timestamp:
             return False
         packets.insert(index, packet)
@@ -261,7 +313,7 @@ class JitterBuffer:
             return False
         self._strange = None
         delay = then - first.timestamp * self._period
-        if abs(delay - self.arrival.base) < self.largest_delay + JUMP:
+        if abs(delay - self.arrival.base) < self.policy.limit + JUMP:
             self.arrival.anchor(delay, then)  # a much faster path; what is held stays good
             self.put(first.sequence, first.timestamp, first.item, then, first.ticks, self._source)
         else:
@@ -270,10 +322,13 @@ class JitterBuffer:
             self._begin(first, then)
         return self.put(packet.sequence, packet.timestamp, packet.item, now, packet.ticks, self._source)
 
-    def _arrive_late(self, packet: _Packet, now: float, newest: bool) -> bool:
+    def _arrive_late(self, packet: _Packet, delay: float, now: float, newest: bool) -> bool:
         """After its time. Nothing but new packets that are all late means that the stream is elsewhere."""
+        if newest or not self.policy.waits:
+            self.arrival.observe(delay, now)
         self.late += 1
-        self._late_run = self._late_run + 1 if newest and not self._packets else 0
+        elsewhere = newest and not self._packets and not self.arrival.held_up
+        self._late_run = self._late_run + 1 if elsewhere else 0
         if self._late_run < LATE_RUN:
             return False
         self.restarts += 1
@@ -293,6 +348,9 @@ class JitterBuffer:
             if not self._starved:
                 self._starved = True
                 self._starved_at = now
+            return Missing.STARVED
+        if self._starved and self.policy.complete and not self._may_go_on(now):
+            self.ticks = self.frame_ticks
             return Missing.STARVED
         head = packets[0]
         gap = head[0] - self._playhead
@@ -319,23 +377,78 @@ class JitterBuffer:
     def _at_hole(self, head: _Packet, gap: int, now: float) -> Missing | None:
         """What to do before the packet at the head, `gap` ticks ahead of the playhead; None: play it."""
         self.ticks = min(self.frame_ticks, gap)
-        if head.sequence == (self._played + 1) & 0xFFFF:
+        if self._pause:
             age = now - head.timestamp * self._period - self.arrival.base
-            if age >= self.arrival.target:
+            late = age >= self.arrival.target
+            if late and (self._starved or not self.policy.complete):
                 return None
             if not self._starved:
-                self._playhead += self.ticks
+                self._playhead += min(gap, HURRY * self.ticks) if late else self.ticks
             return Missing.SILENCE
-        if now < head.arrived + self.patience and (self._starved or gap * self._period > COVERED):
+        if self.policy.waits and self._awaited(head, gap):
             if not self._starved:
                 self._starved = True
                 self._starved_at = now
             return Missing.STARVED
         if self._starved:  # what was missing has been waited for; but keep the delay that the path needs
             age = now - head.timestamp * self._period - self.arrival.base
-            return None if age > self.arrival.target - SLACK else Missing.STARVED
+            if age <= self.arrival.target - SLACK:
+                return Missing.STARVED
+            self._jump_to(head.timestamp)
+            return None
         self._playhead += self.ticks
         return Missing.LOST
+
+    def _awaited(self, head: _Packet, gap: int) -> bool:
+        """Whether a packet is still to come between the playhead and the head. Those before it that will not come are
+        jumped over when the talk stands still anyway."""
+        first = self._played + 1
+        count = (head.sequence - first) & 0xFFFF
+        gone = 0
+        while gone < count and (first + gone) & 0xFFFF in self._abandoned:
+            gone += 1
+        if gone == count:
+            return False
+        if gone and self._starved:
+            self._jump_to(self._playhead + gap * gone // count)
+            self._played = (self._played + gone) & 0xFFFF
+            self.missing += gone
+        return True
+
+    def _may_go_on(self, now: float) -> bool:
+        """After a wait: not with a single packet that has just come, or the talk would stop again behind it."""
+        self._give_up(now)
+        packets = self._packets
+        if not packets:
+            return False
+        head = packets[0]
+        if head[0] - self._playhead > head[1] >> 1:
+            return True  # there is a hole, which has rules of its own
+        return now - head.arrived >= HELD or self._held() > head[1] * self._period
+
+    def _give_up(self, now: float) -> None:
+        """What is later than the limit."""
+        frames = (now - self.arrival.base - self.policy.limit) / self._period - self._playhead
+        late = int(frames) // self.frame_ticks * self.frame_ticks
+        packets, oldest = self._packets, self._playhead + late
+        if late <= 0 or not packets or (self._pause and packets[0][0] >= oldest):
+            return
+        while packets and packets[0][0] + (packets[0][1] >> 1) <= oldest:
+            head = packets.popleft()
+            self._played = head[2]
+            self.discarded += 1
+        self._jump_to(min(oldest, packets[0][0]) if packets else oldest)
+
+    @property
+    def _pause(self) -> bool:
+        """Between the playhead and the head nothing is missing: the talker pauses, if there is anything."""
+        return self._packets[0][2] == (self._played + 1) & 0xFFFF
+
+    def _jump_to(self, timestamp: int) -> None:
+        if timestamp > self._playhead:
+            self.given_up += (timestamp - self._playhead) * self._period
+            self._playhead = timestamp
+            self.jumped = True
 
     def _count_missing(self, count: int, now: float) -> None:
         self.missing += count
@@ -365,9 +478,11 @@ class JitterBuffer:
         arrival = self.arrival
         if not self._playing or self._starved or now < arrival.anchored_at + SETTLING:
             return 0.0
-        if delay > self.largest_delay:
-            self._skip_to(int((now - arrival.base - arrival.target) / self._period))
-            return 0.0
+        if delay > self.policy.limit:
+            if not self.policy.complete:
+                self._skip_to(int((now - arrival.base - arrival.target) / self._period))
+                return 0.0
+            self._give_up(now)
         surplus = delay - arrival.target
         return min(surplus, self._held()) if surplus > self.frame_ticks * self._period else surplus
 
@@ -387,4 +502,4 @@ class JitterBuffer:
             self._played = packets.popleft()[2]
             self.discarded += 1
         if packets and self._playing:
-            self._playhead = packets[0][0]
+            self._jump_to(packets[0][0])

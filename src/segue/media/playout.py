@@ -7,7 +7,7 @@ pitch period at a time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,19 +18,24 @@ from segue.base.frame import Frame, Samples
 from segue.base.resample import Resampler, resample
 from segue.base.trace import NO_TRACE, Trace
 from segue.media.codecs.registry import Codec
+from segue.media.concealment import Concealment
 from segue.media.jitter_buffer import JitterBuffer, Missing
 from segue.media.level import level_dbov
+from segue.media.pace import Pace
+from segue.media.speech_policy import CONTINUOUS, SpeechPolicy
 from segue.media.time_scale import lengthen, shorten
 
 FRAME = 0.020  # seconds
 TOO_LONG = 0.020  # seconds of delay over the target that are left alone
 TOO_SHORT = 0.005  # seconds under it
-SPEED = 0.15  # of speech time, at most, that is taken out or put in
+SPEED = 0.145  # of speech time, at most, that is taken out or put in; 0.15 is what may be measured
 FAR = 0.3  # seconds of surplus from which twice that speed is right
 QUIET = -50.0  # dBov: here nobody hears a splice
-ALIKE = 0.5  # likeness of two pieces that may be joined in speech
-URGENT_LONG = 0.1  # seconds of surplus at which unlike pieces are joined too
-URGENT_SHORT = 0.02  # and of want: a word lost is worse than a splice heard
+ALIKE = 0.8  # likeness of two pieces that may be joined in speech as soon as a splice is due
+CALM = 1.5  # by how much less alike they may be for each second in which none were
+HURRY = 10.0  # the same while the talk catches up
+LATE = 0.1  # seconds of surplus from which it does, until none is left
+SHORT = 0.02  # seconds of want in which any will do: a word lost is worse than a splice heard
 
 _NOTHING: Samples = np.zeros(0, dtype=np.int16)
 
@@ -42,7 +47,7 @@ class PlayoutStatistics:
     decoded_ms: float = 0.0
     recovered_ms: float = 0.0  # from redundancy in the next packet
     concealed_ms: float = 0.0  # invented, later packets were there
-    starved_ms: float = 0.0  # invented or silent, no packet was there
+    starved_ms: float = 0.0  # inserted, invented or silent: the next packet was not there yet
     silence_ms: float = 0.0  # the talker paused
     shortened_ms: float = 0.0  # taken out by time scaling
     lengthened_ms: float = 0.0  # put in by time scaling
@@ -53,6 +58,7 @@ class PlayoutStatistics:
     missing: int = 0  # not there when they were due, come later or never
     discarded: int = 0  # overflow, strays, skipped
     restarts: int = 0  # of the stream: another source, other timestamps
+    given_up_ms: float = 0.0  # of the talk that were jumped over: too late, or never sent again
     target_ms: float = 0.0  # the delay that is aimed at, behind the fastest recent packet
 
 
@@ -63,20 +69,31 @@ class Playout:
     at any packet. Frames have `rate` Hz (default: that of the first codec).
     """
 
-    def __init__(self, codecs: Mapping[int, Codec], rate: int | None = None, trace: Trace = NO_TRACE) -> None:
+    def __init__(
+        self,
+        codecs: Mapping[int, Codec],
+        rate: int | None = None,
+        trace: Trace = NO_TRACE,
+        policy: SpeechPolicy = CONTINUOUS,
+    ) -> None:
         if not codecs:
             raise LocalError("no codec to play with", "agree on one first")
         self._codecs = dict(codecs)
         self._codec: Codec = next(iter(self._codecs.values()))
         self.rate = rate or self._codec.sample_rate
         self.delay = 0.0  # seconds that what was played last is behind the fastest recent packet
-        self.buffer = JitterBuffer(self._codec.clock_rate)
+        self.buffer = JitterBuffer(self._codec.clock_rate, policy)
         self._trace = trace
         self._resampler: Resampler | None = None
         self._ready = _NOTHING  # decoded, not played yet; `_codec.sample_rate`
         self._before = _NOTHING  # what was played last
         self._resampled = _NOTHING  # at `rate`, not played yet
-        self._debt = 0.0  # seconds of speech to play before the next splice
+        self._bridge = Concealment(self._codec.sample_rate)
+        self._waiting = False  # the talk stands still: `_bridge` is played
+        self._pace = Pace()
+        self._played = 0.0  # seconds of sound given
+        self._catching_up = False
+        self._wanting = 0.0  # seconds for which no two pieces were alike enough to be joined
         self._real = False  # the last piece pulled came from a packet
         self._pulled = PlayoutStatistics()
         self._choose(self._codec)
@@ -96,8 +113,31 @@ class Playout:
         buffer, values = self.buffer, dict(vars(self._pulled))
         for name in ("received", "duplicates", "late", "missing", "discarded", "restarts"):
             values[name] = getattr(buffer, name)
+        values["given_up_ms"] = buffer.given_up * 1000
         values["target_ms"] = buffer.target * 1000
         return PlayoutStatistics(**values)
+
+    @property
+    def policy(self) -> SpeechPolicy:
+        """What becomes of late speech; may be changed at any time."""
+        return self.buffer.policy
+
+    @policy.setter
+    def policy(self, policy: SpeechPolicy) -> None:
+        self.buffer.policy = policy
+
+    def expect_outage(self, now: float) -> None:
+        """Our own link is gone: what comes when it is back was held up, and is not to be taken for jitter."""
+        self.buffer.expect_outage(now)
+
+    def expect_move(self, extra: float, now: float, duration: float) -> None:
+        """A move is expected, after which packets may come `extra` seconds later: have as much more delay, for
+        `duration` seconds. It grows at once and shrinks afterwards, as fast as speech may be scaled (Vatn 2005)."""
+        self.buffer.expect_move(extra, now, duration)
+
+    def abandon(self, sequences: Iterable[int]) -> None:
+        """RTP packets that will not come, or carry no sound: they are not waited for."""
+        self.buffer.abandon(sequences)
 
     # --- packets in
 
@@ -108,10 +148,12 @@ class Playout:
         codec = self._codecs.get(payload_type)
         if codec is None:
             self._trace.drop("media", "payload type not agreed", payload_type=payload_type)
+            self.buffer.abandon((sequence,))
             return False
         ticks = codec.ticks(payload)
         if not ticks:
             self._trace.drop("media", "malformed payload", codec=codec.name, octets=len(payload))
+            self.buffer.abandon((sequence,))
             return False
         if codec is not self._codec and codec.clock_rate != self._codec.clock_rate:
             self._change_clock(codec)
@@ -132,6 +174,9 @@ class Playout:
         past, past_rate = self._before, self._codec.sample_rate
         if codec.sample_rate != past_rate:
             self._before = _NOTHING
+            self._bridge = Concealment(codec.sample_rate)
+            if self._waiting:
+                self._bridge.conceal(codec.frame_samples)  # nothing, from which the sound fades in
         self._codec = codec
         self.buffer.lookahead = FRAME if codec.redundant else 0.0
         if codec.sample_rate == self.rate:
@@ -161,10 +206,12 @@ class Playout:
         self.delay = self.buffer.delay(now) + len(samples) / self._codec.sample_rate
         surplus = self.buffer.surplus(self.delay, now)
         samples = self._filled(samples, now)
-        if self._debt > 0.0:
-            self._debt -= (SPEED if surplus < FAR else 2 * SPEED) * FRAME
-        if self._real and (surplus > TOO_LONG or surplus < -TOO_SHORT):
-            samples = self._filled(self._adapt(samples, surplus, now), now)
+        self._played += FRAME
+        if self._real:
+            if surplus > TOO_LONG or surplus < -TOO_SHORT:
+                samples = self._filled(self._adapt(samples, surplus, now), now)
+            else:
+                self._catching_up = False
         wanted = self._codec.frame_samples
         if len(samples) > wanted:
             samples, self._ready = samples[:wanted], samples[wanted:]
@@ -187,27 +234,50 @@ class Playout:
 
     def _pull(self, now: float) -> Samples:
         """What the jitter buffer has next, as sound of the same duration."""
-        item = self.buffer.get(now)
+        buffer = self.buffer
+        item = buffer.get(now)
         self._real = type(item) is tuple
         if self._real:
-            return self._decode(item)
+            if buffer.jumped:
+                self._lead_over()
+            samples = self._decode(item)
+            if self._waiting:
+                self._waiting, self._catching_up = False, self.policy.complete
+            return self._bridge.heard(samples)
         codec = self._codec
-        count = self.buffer.ticks * codec.sample_rate // codec.clock_rate
-        duration = 1000.0 * count / codec.sample_rate
-        pulled = self._pulled
+        count = buffer.ticks * codec.sample_rate // codec.clock_rate
         if item is Missing.BUFFERING:
             return np.zeros(count, dtype=np.int16)
-        if item is Missing.LOST:
-            recovered = self._recover(count)
-            if recovered is not None:
-                pulled.recovered_ms += duration
-                return recovered
+        if item is Missing.STARVED:
+            # The decoder is left as it is: it goes on where it stopped, as if there had been no wait.
+            self._waiting = True
+        return self._invent(item, count)
+
+    def _invent(self, why: Missing, count: int) -> Samples:
+        """Sound in place of a packet's."""
+        pulled, duration = self._pulled, 1000.0 * count / self._codec.sample_rate
+        recovered = self._recover(count) if why is Missing.LOST else None
+        if recovered is not None:
+            pulled.recovered_ms += duration
+        elif why is Missing.LOST:
             pulled.concealed_ms += duration
-        elif item is Missing.SILENCE:
+        elif why is Missing.SILENCE:
             pulled.silence_ms += duration
         else:
             pulled.starved_ms += duration
-        return codec.conceal(count)
+        if recovered is None and self._waiting:
+            return self._bridge.conceal(count)
+        self._waiting = False
+        return self._bridge.heard(self._codec.conceal(count) if recovered is None else recovered)
+
+    def _lead_over(self) -> None:
+        """Something was jumped over. What comes is faded in over what would have come, and a decoder that conceals by
+        itself is told."""
+        self.buffer.jumped = False
+        if self._codec.redundant:
+            self._codec.conceal(self._codec.frame_samples)
+        if not self._waiting:
+            self._bridge.conceal(0)
 
     def _decode(self, item: Any) -> Samples:
         codec: Codec = item[0]
@@ -238,7 +308,8 @@ class Playout:
     def _adapt(self, samples: Samples, surplus: float, now: float) -> Samples:
         """Take out or put in a little of `samples`, towards a surplus of 0."""
         quiet = level_dbov(samples) < QUIET
-        if self._debt > 0.0 and not quiet:
+        most = 2 * SPEED if surplus > FAR and not self.policy.complete else SPEED
+        if not quiet and not self._pace.due(self._played, most):
             return samples
         if surplus > 0.0 and self.buffer.next_item is not None:
             samples = self._and_more(samples, now)  # a pitch period and the fade need more than a frame
@@ -247,12 +318,20 @@ class Playout:
             changed, likeness = shorten(samples, rate, surplus)
         else:
             changed, likeness = lengthen(self._before, samples, rate, -surplus)
-        if likeness < ALIKE and not quiet and -URGENT_SHORT < surplus < URGENT_LONG:
+        if not quiet and surplus > -SHORT and likeness < self._alike_enough(surplus):
+            self._wanting += FRAME
             return samples
+        self._wanting = 0.0
         change = (len(changed) - before) / rate
-        self._debt = abs(change)
+        if not quiet:
+            self._pace.changed(self._played, abs(change), most)
         if change < 0.0:
             self._pulled.shortened_ms -= 1000.0 * change
         else:
             self._pulled.lengthened_ms += 1000.0 * change
         return changed
+
+    def _alike_enough(self, surplus: float) -> float:
+        """How alike two pieces must be to be joined now."""
+        self._catching_up = self._catching_up or surplus > LATE
+        return ALIKE - self._wanting * (HURRY if self._catching_up else CALM)

@@ -23,6 +23,13 @@ class Weak:
 
 
 @dataclass(frozen=True)
+class Unanswered:
+    """The attachment in use looks well, but nothing comes over it and nobody answers; `others` could take over."""
+
+    others: tuple[Attachment, ...]
+
+
+@dataclass(frozen=True)
 class Better:
     """`candidate` is preferred to the attachment in use, which is still good."""
 
@@ -34,27 +41,38 @@ class Steady:
     """Nothing to do."""
 
 
-Movement = Lost | Weak | Better | Steady
+Movement = Lost | Weak | Unanswered | Better | Steady
 
 
 @dataclass(frozen=True)
 class Thresholds:
     """Radio levels in dBm. A network is left below `leave` and taken above `join`; the space between is the
-    hysteresis that keeps a call from flapping at the edge."""
+    hysteresis that keeps a call from flapping at the edge. Below `warm` the networks that could take over are made
+    ready; at `end` a radio may fail at any moment."""
 
     leave: float = -75.0
     join: float = -70.0
+    warm: float = -70.0
+    end: float = -80.0
 
 
 def compare(
-    observation: Observation, active: Attachment | None, thresholds: Thresholds = Thresholds()
+    observation: Observation,
+    active: Attachment | None,
+    thresholds: Thresholds = Thresholds(),
+    *,
+    unanswered: bool = False,
 ) -> Movement:
-    """What the picture means for a call that runs over `active`."""
+    """What the picture means for a call that runs over `active`, where `unanswered` checks say that nobody is
+    reached."""
     usable = observation.usable()
     if active is None or not observation.holds(active):
         return Lost(tuple(sorted(usable, key=lambda a: _hard_preference(observation, a, active, thresholds))))
     elsewhere = [a for a in usable if a.interface != active.interface]
     welcoming = tuple(a for a in elsewhere if _welcomes(observation, a, thresholds))
+    if unanswered and elsewhere:
+        ordered = sorted(elsewhere, key=lambda a: _hard_preference(observation, a, active, thresholds))
+        return Unanswered(tuple(ordered))
     signal = observation.signal(active.interface)
     if signal is not None and signal < thresholds.leave and welcoming:
         return Weak(signal, _same_family_first(welcoming, active))

@@ -16,6 +16,10 @@ from typing import NamedTuple
 
 from segue.base.machine import earliest
 
+ROUTELESS = (
+    0.1  # seconds without a default route after which an address is worth nothing: some replace it in steps
+)
+TREND = 1.0  # seconds of reports that make the trend of a signal
 DOUBT = 1.0  # seconds; longer than a router advertisement or a lease takes on any access link we know
 
 
@@ -90,14 +94,19 @@ class AnswerFact:
 
 @dataclass(frozen=True)
 class SpeechFact:
-    """Whether somebody speaks in the call, at either end: an expected move had better wait for a pause. It is about
-    no interface."""
+    """Whether somebody speaks in the call, at either end: an expected move had better wait for a pause."""
 
     speaks: bool
-    interface: str = ""
 
 
-Fact = LinkFact | AddressFact | RouteFact | SignalFact | MediaFact | AnswerFact | SpeechFact
+@dataclass(frozen=True)
+class SleepFact:
+    """The machine has slept: what is known of the ways to servers and of what they remember is old."""
+
+
+NetworkFact = LinkFact | AddressFact | RouteFact | SignalFact
+CallFact = MediaFact | AnswerFact | SpeechFact | SleepFact
+Fact = NetworkFact | CallFact
 
 
 @dataclass
@@ -109,6 +118,10 @@ class _Interface:
     network: str = ""
     doubtful: set[str] = field(default_factory=set)
     doubt_ends: float | None = None
+    signals: list[tuple[float, float]] = field(default_factory=list)  # when, dBm: those of TREND
+    routeless: dict[int, float] = field(
+        default_factory=dict
+    )  # family, and from when on it counts as without a route
 
 
 class Observation:
@@ -125,11 +138,10 @@ class Observation:
         self._only = only
         self._families = (6, 4) if family is None else (family,)
         self._interfaces: dict[str, _Interface] = {}
+        self._expired_at = 0.0
 
-    def receive(self, fact: Fact, now: float) -> None:
+    def receive(self, fact: NetworkFact, now: float) -> None:
         """Take one fact."""
-        if isinstance(fact, MediaFact | AnswerFact | SpeechFact):
-            return  # about a call, not about a network: the conductor's
         if fact.interface in self._ignore or (self._only and fact.interface not in self._only):
             return
         if isinstance(fact, LinkFact) and not fact.present:
@@ -141,15 +153,18 @@ class Observation:
         elif isinstance(fact, AddressFact):
             _receive_address(interface, fact)
         elif isinstance(fact, RouteFact):
-            _receive_route(interface, fact)
+            _receive_route(interface, fact, now)
         else:
-            interface.signal, interface.network = fact.dbm, fact.network
+            _receive_signal(interface, fact, now)
 
     def deadline(self) -> float | None:
-        return earliest(*(interface.doubt_ends for interface in self._interfaces.values()))
+        doubts = (interface.doubt_ends for interface in self._interfaces.values())
+        routes = (at for interface in self._interfaces.values() for at in interface.routeless.values())
+        return earliest(*doubts, *(at for at in routes if at > self._expired_at))
 
     def expire(self, now: float) -> None:
         """End the doubts that nothing confirmed."""
+        self._expired_at = max(self._expired_at, now)
         for interface in self._interfaces.values():
             if interface.doubt_ends is not None and interface.doubt_ends <= now:
                 interface.doubtful.clear()
@@ -159,6 +174,8 @@ class Observation:
         """Whether the attachment's own address can still be used, be it the interface's best or not."""
         interface = self._interfaces.get(attachment.interface)
         if interface is None or not interface.carrier or attachment.address in interface.doubtful:
+            return False
+        if self._expired_at >= interface.routeless.get(attachment.family, float("inf")):
             return False
         fact = interface.addresses.get(attachment.address)
         return fact is not None and fact.usable and not fact.deprecated
@@ -180,6 +197,14 @@ class Observation:
         known = self._interfaces.get(interface)
         return known.signal if known else None
 
+    def trend(self, interface: str) -> float:
+        """dB a second by which the signal changes; 0 when not known."""
+        known = self._interfaces.get(interface)
+        if known is None or len(known.signals) < 3:
+            return 0.0
+        (begin, first), (end, last) = known.signals[0], known.signals[-1]
+        return (last - first) / (end - begin) if end > begin else 0.0
+
     def network(self, interface: str) -> str:
         """SSID or operator of the interface, empty when unknown."""
         known = self._interfaces.get(interface)
@@ -200,11 +225,23 @@ def _receive_address(interface: _Interface, fact: AddressFact) -> None:
         interface.addresses[fact.address] = fact
 
 
-def _receive_route(interface: _Interface, fact: RouteFact) -> None:
+def _receive_route(interface: _Interface, fact: RouteFact, now: float) -> None:
     key = (fact.family, fact.router)
-    interface.routes.pop(key, None)
+    known = interface.routes.pop(key, None)
     if fact.present:
         interface.routes[key] = fact
+        interface.routeless.pop(fact.family, None)
+    elif known is not None and all(route.family != fact.family for route in interface.routes.values()):
+        interface.routeless[fact.family] = now + ROUTELESS
+
+
+def _receive_signal(interface: _Interface, fact: SignalFact, now: float) -> None:
+    interface.signal, interface.network = fact.dbm, fact.network
+    if fact.dbm is None:
+        interface.signals.clear()
+        return
+    interface.signals = [(at, dbm) for at, dbm in interface.signals if at > now - TREND]
+    interface.signals.append((now, fact.dbm))
 
 
 def _attachments(

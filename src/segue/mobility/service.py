@@ -6,13 +6,16 @@ import asyncio
 import contextlib
 import json
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from segue.base.errors import LocalError
-from segue.mobility.observation import AddressFact, Fact, LinkFact, RouteFact, SignalFact
+from segue.mobility.observation import AddressFact, Fact, LinkFact, RouteFact, SignalFact, SleepFact
 from segue.net.netlink import AddressEvent, Event, LinkEvent, NetlinkReader, RouteEvent
 
+LOOK_EVERY = 1.0  # seconds of waking between two looks at the clocks
+SHORTEST_SLEEP = 0.5  # seconds: less is the time between two readings
 REPORT_LIMIT = 4096  # octets of one report of the radio
 
 
@@ -29,14 +32,19 @@ class MobilityService:
         self._loop = asyncio.get_running_loop()
         self._netlink = NetlinkReader()
         self._radio = open_radio(radio) if radio else None
+        self._sleep = SleepWatch(sleep_so_far())
+        self._look: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         self._loop.add_reader(self._netlink.fileno(), self._readable)
         if self._radio is not None:
             self._loop.add_reader(self._radio.fileno(), self._radio_readable)
         self._tell(self._netlink.start())
+        self._look_for_sleep()
 
     def close(self) -> None:
+        if self._look is not None:
+            self._look.cancel()
         self._loop.remove_reader(self._netlink.fileno())
         self._netlink.close()
         if self._radio is not None:
@@ -45,6 +53,14 @@ class MobilityService:
 
     def _readable(self) -> None:
         self._tell(self._netlink.receive())
+
+    def _look_for_sleep(self) -> None:
+        """While the machine slept anything may have happened to its networks, and what the kernel said of it may have
+        been too much for its buffer: all is read again, and what is said to be well has to answer."""
+        self._look = self._loop.call_later(LOOK_EVERY, self._look_for_sleep)
+        if self._sleep.slept(sleep_so_far()):
+            self._tell(self._netlink.start())
+            self._on_facts([SleepFact()], self._loop.time())
 
     def _tell(self, events: list[Event]) -> None:
         facts = [fact for fact in map(fact_of, events) if fact is not None]
@@ -56,6 +72,23 @@ class MobilityService:
         fact = receive_radio(self._radio)
         if fact is not None:
             self._on_facts([fact], self._loop.time())
+
+
+class SleepWatch:
+    """Notices that the machine has slept, by what CLOCK_BOOTTIME has more than CLOCK_MONOTONIC, in seconds. Pure."""
+
+    def __init__(self, so_far: float) -> None:
+        self._so_far = so_far
+
+    def slept(self, so_far: float) -> bool:
+        """Whether it has since this was asked last."""
+        before, self._so_far = self._so_far, so_far
+        return so_far - before >= SHORTEST_SLEEP
+
+
+def sleep_so_far() -> float:
+    """Seconds that this machine has slept since it was started."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
 def fact_of(event: Event) -> Fact | None:

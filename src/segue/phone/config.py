@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from segue.base.errors import LocalError
 from segue.base.secret import Secret
 from segue.call.config import MediaConfig
+from segue.call.relays import RelayServer
 from segue.mobility.policy import Preferences
+from segue.protocols.turn.uri import parse_server_uri
 
 TRANSPORTS = ("tls", "tcp", "udp")
 
@@ -57,11 +59,13 @@ class Account:
 @dataclass(frozen=True)
 class Sound:
     """Where speech comes from and goes to, as `devices.open_source` and `open_sink` read it, and how long a
-    call that is not held may hear nothing before it ends (`silence_limit`, seconds)."""
+    call that is not held may hear nothing before it ends (`silence_limit`, seconds). `move_tone`: our own ear is told
+    of each move by a short tone when it begins and ends."""
 
     audio_in: str = "device"
     audio_out: str = "device"
     silence_limit: float = 30.0
+    move_tone: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,14 +84,22 @@ class Networks:
     `interfaces` empty: all but loopback. `family` None: IPv6 and IPv4. `resolver_dir`: a folder with one
     INTERFACE.conf in resolv.conf's format for each network, as `segue attach` writes it; without it
     /etc/resolv.conf serves all. `radio`: a socket at which the radio's signal is reported
-    (`mobility.service`); empty: a network that fades is left when it is lost.
+    (`mobility.service`); empty: a network that fades is left when it is lost. `stun`: URIs of servers that tell where
+    we seem to be (`stun:host`, RFC 7064); `relays`: TURN servers.
     """
 
     interfaces: tuple[str, ...] = ()
     family: int | None = None
     resolver_dir: str = ""
     radio: str = ""
+    stun: tuple[str, ...] = ()
+    relays: tuple[RelayServer, ...] = ()
     preferences: Preferences = field(default_factory=Preferences)
+
+    def __post_init__(self) -> None:
+        for uri in self.stun:
+            if parse_server_uri(uri).relay:
+                raise LocalError(f"{uri!r} is a TURN server", "give it with --turn")
 
 
 @dataclass(frozen=True)

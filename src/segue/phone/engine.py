@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from segue.base.errors import LocalError
@@ -20,6 +20,7 @@ from segue.net.entropy import SystemEntropy
 from segue.phone.config import PhoneConfig
 from segue.phone.event_lines import describe, describe_message
 from segue.phone.keys_file import KeysFile
+from segue.phone.move_tone import BEGUN, ENDED, FAILED
 from segue.phone.signalling import Signalling
 from segue.phone.user_agent import UserAgent
 from segue.phone.voice import OpenSink, OpenSource, Sink, Source, Voice
@@ -57,6 +58,7 @@ class Engine:
             first_port=config.local_port,
             on_problem=self._tell_problem,
             on_news=self._take_news,
+            on_facts=self._receive_facts,
             trace=trace,
         )
         self.agent = UserAgent(
@@ -151,6 +153,7 @@ class Engine:
         finally:
             self._settling = False
             self._arm()
+        self.voice.heeds_speech = self.agent.conductor.heeds_speech
         self.voice.send_control(self.agent.calls.values())
         if self._stopping and not self.agent.waiting:
             self._answered.set()
@@ -198,6 +201,8 @@ class Engine:
         ended = self.agent.calls.get(event.call_id) if isinstance(event, say.Ended) else None
         if ended is not None:
             self.voice.stop(ended, now)  # first: who hears of the end may read the recording
+        if self.config.sound.move_tone and isinstance(event, say.MoveBegun | say.MoveEnded):
+            self.voice.sound_tone(event.call_id, _pitch(event))
         self._tell(self._described(event))
         if ended is not None:
             self._tell_statistics(ended)
@@ -261,7 +266,7 @@ class Engine:
 
     # Networks
 
-    def _receive_facts(self, facts: list[Fact], now: float) -> None:
+    def _receive_facts(self, facts: Sequence[Fact], now: float) -> None:
         for fact in facts:
             self.agent.receive_fact(fact, now)
         self.agent.settle(now)
@@ -291,3 +296,9 @@ class Engine:
         if self._keys_file is not None:
             for call in self.agent.calls.values():
                 self._keys_file.note(call.id, call.media.session.keys)
+
+
+def _pitch(event: say.MoveBegun | say.MoveEnded) -> float:
+    if isinstance(event, say.MoveBegun):
+        return BEGUN
+    return ENDED if event.ok else FAILED

@@ -10,7 +10,7 @@ from segue.call import events as say
 from segue.call.call import Call
 from segue.call.call import CallState as State
 from segue.call.flows import Origin
-from segue.mobility.conductor import MoveWanted, Offline, OriginLost
+from segue.mobility.conductor import CheckWanted, MoveExpected, MoveWanted, Offline, OriginLost, WarmUp
 from segue.mobility.observation import Attachment
 from segue.mobility.plan import Step
 from segue.mobility.policy import Decision, Kind
@@ -65,6 +65,10 @@ class Moves:
                 self._begin(event, now)
             elif isinstance(event, OriginLost):
                 self._harden(now)
+            elif isinstance(event, MoveExpected):
+                self._expect(event, now)
+            elif isinstance(event, CheckWanted | WarmUp):
+                self._agent.flows.probe(_origin(event.attachment), now)
             elif isinstance(event, Offline):
                 self._decision = None
                 self._unmoved, self._open_again_at = [], None
@@ -157,6 +161,20 @@ class Moves:
         self._unmoved, self._open_again_at = [], None
         active = self._agent.conductor.active
         self.origin = _origin(active) if active else self.origin
+
+    def _expect(self, expected: MoveExpected, now: float) -> None:
+        """A move by choice is near: the listener's playout grows beforehand (Vatn), and the user hears of it."""
+        target, origin = expected.decision.target, expected.origin
+        for call in self._agent.live_calls():
+            call.media.session.expect_move(now)
+            self._agent.say(
+                say.MoveExpected(
+                    call.id,
+                    f"{origin.interface} {origin.address}",
+                    f"{target.interface} {target.address}",
+                    expected.decision.reason,
+                )
+            )
 
     def _begin(self, wanted: MoveWanted, now: float) -> None:
         decision, came_from = wanted.decision, wanted.origin

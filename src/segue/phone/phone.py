@@ -17,6 +17,7 @@ import asyncio
 import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -43,8 +44,9 @@ class Phone:
     `certificate` and `key` ours for servers that ask. `codec`: one or more of opus, G722, PCMA, PCMU, most wanted
     first. `keying`: "sdes", or "none" for calls in the clear. `audio_in` is what the other end hears while the
     program says and plays nothing: "silence", "device", "speech", "tone:440" or a WAV file; `audio_out` where the
-    other end is heard besides: "null", "device" or a WAV file. `interfaces`: use only these. `instance`: the
-    device's URN (RFC 5626), one for each Phone when empty; keep it to replace the registration of a run before.
+    other end is heard besides: "null", "device" or a WAV file. `interfaces`: use only these. `speech`: "complete"
+    (every word is heard, up to `speech_limit` seconds late) or "continuous" (what is late is dropped). `instance`:
+    the device's URN (RFC 5626), one for each Phone when empty; keep it to replace the registration of a run before.
     `config` in place of all of that. `in_process` keeps the voice in this process, for tests: it stutters when the
     program is busy, and switches garbage collection off during calls.
 
@@ -68,6 +70,8 @@ class Phone:
         audio_out: str = "null",
         interfaces: Sequence[str] = (),
         family: int | None = None,
+        speech: str = "complete",
+        speech_limit: float = 3.0,
         instance: str = "",
         config: PhoneConfig | None = None,
         in_process: bool = False,
@@ -85,7 +89,8 @@ class Phone:
                 key=key,
             )
             codecs = (codec,) if isinstance(codec, str) else tuple(codec)
-            media = MediaConfig(codecs=codecs, keying=keying) if codecs else MediaConfig(keying=keying)
+            media = MediaConfig(keying=keying, speech=speech, speech_limit=speech_limit)
+            media = replace(media, codecs=codecs) if codecs else media
             networks = Networks(interfaces=tuple(interfaces), family=family)
             config = PhoneConfig(account, media, Sound(audio_in, audio_out), networks)
         self.config = config

@@ -298,7 +298,8 @@ class Signalling:
         if flow is None or flow.remote != source:
             flow = Flow("UDP", socket.local, source, origin.interface)
         if octets.strip(b"\r\n") == b"":
-            self._agent.pong(flow)
+            self._agent.pong(flow, now)
+            self._settled()
             return
         if is_stun(octets):
             self._receive_stun(octets, flow, now)
@@ -328,7 +329,8 @@ class Signalling:
             if isinstance(piece, Ping):
                 self.send(flow, PONG)
             elif isinstance(piece, Pong):
-                self._agent.pong(flow)
+                self._agent.pong(flow, now)
+                self._settled()
             else:
                 self._take(piece, flow, now)
         connection = self._streams.get(flow)

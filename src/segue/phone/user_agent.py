@@ -17,11 +17,11 @@ from segue.base.trace import NO_TRACE, Trace
 from segue.call import events as say
 from segue.call.call import CAPABILITIES, EXTENSIONS, METHODS, Call, CallSetup, CallState
 from segue.call.call_media import Ports
-from segue.call.flows import CloseWanted, FlowDown, FlowEvent, Flows, FlowUp, Origin, Server
+from segue.call.flows import CloseWanted, FlowDown, FlowEvent, Flows, FlowUp, Origin, Probed, Server
 from segue.call.keying import Keying
 from segue.call.registration import Identity, Registration
 from segue.mobility.conductor import Conductor
-from segue.mobility.observation import Attachment, Fact, Observation
+from segue.mobility.observation import AnswerFact, Attachment, Fact, Observation, SleepFact
 from segue.mobility.policy import Policy
 from segue.phone.config import PhoneConfig
 from segue.phone.inspection import inspect
@@ -197,6 +197,10 @@ class UserAgent:
 
     def receive_fact(self, fact: Fact, now: float) -> None:
         """One report of the kernel or the radio; `settle` after a burst of them."""
+        if isinstance(fact, SleepFact):
+            self.flows.wake(now)
+            if self.registration is not None:
+                self.registration.refresh()
         self.conductor.receive(fact, now)
 
     def settle(self, now: float) -> None:
@@ -222,8 +226,9 @@ class UserAgent:
         self.layer.stream_failed(stream, now)
         self._settle(now)
 
-    def pong(self, flow: Flow) -> None:
-        self.flows.pong(flow)
+    def pong(self, flow: Flow, now: float) -> None:
+        self.flows.pong(flow, now)
+        self._settle(now)
 
     def bound(self, flow: Flow, transaction: bytes, mapped: Address | None, now: float) -> None:
         """A STUN response came."""
@@ -393,6 +398,10 @@ class UserAgent:
                 self._cannot_register(event)
                 if self._flow_now() is None:
                     self._give_up_wishes(event.problem, now)
+        elif isinstance(event, Probed):
+            answer = AnswerFact(event.origin.interface, event.origin.host, event.answered)
+            self.conductor.receive(answer, now)
+            self.conductor.settle(now)
         else:
             if isinstance(event, CloseWanted):
                 self._flow_gone(event.flow, now)
@@ -474,6 +483,9 @@ class UserAgent:
             self._moves.ended(event, now)
 
     # For `moves`
+
+    def say(self, event: say.CallEvent) -> None:
+        self._events.append(event)
 
     def live_calls(self) -> list[Call]:
         return [call for call in self.calls.values() if call.state is not CallState.ENDED]

@@ -16,9 +16,13 @@ from segue.call.call import Call, CallState
 from segue.call.path import rtcp_port
 from segue.net.packet_clock import PacketClock
 from segue.net.udp import UdpSocket, open_pair
+from segue.phone.attention import Attention
+from segue.phone.move_tone import MoveTone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from segue.mobility.observation import CallFact
 
 PERIOD = 0.02  # seconds
 CATCH_UP = 10  # frames at most that are made at once after the process slept
@@ -53,13 +57,16 @@ class _Speech:
     call: Call
     source: Source
     sink: Sink
+    attention: Attention
+    tone: MoveTone
 
 
 class Voice:
     """Implements `call.call_media.Ports`. `first_port`: where to look for free ports; 0: the kernel chooses.
     `on_problem` is told when a call's sink can take no more; the call goes on.
     `on_news` when there is something on the media path that is for more than the ear: pressed keys, a handshake,
-    packets to be asked for."""
+    packets to be asked for. `on_facts` hears what the sound says about networks; with `heeds_speech` also whether
+    somebody speaks."""
 
     def __init__(
         self,
@@ -70,10 +77,13 @@ class Voice:
         first_port: int = 0,
         on_problem: Callable[[Call, LocalError], None] | None = None,
         on_news: Callable[[], None] | None = None,
+        on_facts: Callable[[list[CallFact], float], None] | None = None,
         trace: Trace = NO_TRACE,
     ) -> None:
         self._on_problem = on_problem
         self._on_news = on_news
+        self._on_facts = on_facts
+        self.heeds_speech = False
         self._open_source = open_source
         self._open_sink = open_sink
         self._hosts = hosts
@@ -137,7 +147,7 @@ class Voice:
             gc.freeze()
             gc.disable()
             self._clock.start()
-        self._speeches[call.id] = _Speech(call, source, sink)
+        self._speeches[call.id] = _Speech(call, source, sink, Attention(call), MoveTone())
 
     def stop(self, call: Call, now: float) -> None:
         """Sound ends, and the peer's RTCP is told so, if there ever was any."""
@@ -152,6 +162,12 @@ class Voice:
             self.busy_ticks += self._clock.busy
             self._clock.stop()
             gc.enable()
+
+    def sound_tone(self, call_id: str, pitch: float) -> None:
+        """In our own ear only."""
+        speech = self._speeches.get(call_id)
+        if speech is not None:
+            speech.tone.sound(pitch)
 
     def finished(self, call_id: str) -> bool:
         """Whether all of the source has been sent."""
@@ -187,18 +203,29 @@ class Voice:
         if call is None:
             self._trace.drop("voice", "no call at this port", source=source)
             return
-        call.media.receive(octets, Path(*place, source), now)
+        authentic = call.media.receive(octets, Path(*place, source), now)
+        speech = self._speeches.get(call.id) if authentic else None
+        if speech is not None:
+            speech.attention.received(port.interface, octets, now)
         self._tell_news(call)
 
     def _tell_news(self, call: Call) -> None:
         if self._on_news is not None and call.media.has_news():
             self._on_news()
 
+    def _tell_facts(self, attention: Attention, now: float) -> None:
+        facts = attention.facts()
+        if facts and self._on_facts is not None:
+            self._on_facts(facts, now)
+
     def _tick(self, expirations: int) -> None:
         now = self._loop.time()
         for _ in range(min(expirations, CATCH_UP)):
             for speech in list(self._speeches.values()):
                 self._speak(speech, now)
+        for speech in list(self._speeches.values()):
+            speech.attention.tick(now)
+            self._tell_facts(speech.attention, now)
         self._unswept += expirations
         if self._unswept >= SWEEP:
             self._unswept = 0
@@ -207,17 +234,21 @@ class Voice:
     def _speak(self, speech: _Speech, now: float) -> None:
         call = speech.call
         session = call.media.session
-        packet = session.send(speech.source.read(), now)
+        spoken = speech.source.read()
+        packet = session.send(spoken, now)
         if packet is not None:
             for path in call.media.ways():
                 self._send(path, packet)
-        for late in session.late(now):
-            for path in call.media.ways():
-                self._send(path, late)
+        for path, late in call.media.late(now):
+            self._send(path, late)
         self._tell_news(call)
         frame = session.play(now)
+        if self.heeds_speech:
+            speech.attention.listen(spoken, frame)
+        else:
+            speech.attention.rest()
         if frame is not None and call.state is not CallState.ENDED:
-            self._play(speech, frame)
+            self._play(speech, speech.tone.mix(frame))
 
     def _play(self, speech: _Speech, frame: Frame) -> None:
         try:

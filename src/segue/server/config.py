@@ -9,14 +9,14 @@ from segue.base.address import Address
 from segue.base.errors import LocalError
 
 DIGESTS = frozenset({"SHA-512-256", "SHA-256", "MD5"})
-TRANSPORTS = ("TLS", "TCP", "UDP")
+PORTS = {"TLS": 5061, "TCP": 5060, "UDP": 5060, "STUN": 3478}  # by default, of what can be listened for
 
 
 @dataclass(frozen=True, slots=True)
 class Listen:
     """A socket to listen on; port 0 lets the system choose."""
 
-    transport: str  # as in a Via
+    transport: str  # as in a Via; STUN is UDP that takes nothing else (RFC 8489)
     address: Address
 
     @classmethod
@@ -24,11 +24,11 @@ class Listen:
         """`tls:[::]:5061`, `udp:0.0.0.0` (default port). Raises LocalError."""
         name, colon, rest = text.partition(":")
         transport = name.upper()
-        if not colon or transport not in TRANSPORTS:
+        if not colon or transport not in PORTS:
             raise LocalError(
                 f"--listen {text!r} names no transport", "write tls:[::]:5061 or udp:192.0.2.1:5060"
             )
-        return cls(transport, Address.parse(rest, 5061 if transport == "TLS" else 5060))
+        return cls(transport, Address.parse(rest, PORTS[transport]))
 
     @property
     def wildcard(self) -> bool:
@@ -100,7 +100,7 @@ class ServerConfig:
     def __post_init__(self) -> None:
         if not self.domain or not set(self.domain.lower()) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-"):
             raise LocalError(f"{self.domain!r} is no domain", "give --domain example.org")
-        if not self.listens:
+        if all(listen.transport == "STUN" for listen in self.listens):
             raise LocalError("nothing to listen on", "give --listen tls:[::]:5061")
         if any(listen.transport == "TLS" for listen in self.listens) and not (self.certificate and self.key):
             raise LocalError("TLS needs a certificate", "give --cert FILE --key FILE, or --listen udp:… only")

@@ -30,14 +30,14 @@ from segue.protocols.sip.transaction_events import (
 )
 from segue.protocols.sip.transaction_layer import TransactionLayer
 from segue.protocols.sip.transaction_server import ServerTransaction
-from segue.protocols.stun.binding import binding_response, is_binding_request
-from segue.protocols.stun.message import is_stun, parse_stun
+from segue.protocols.stun.message import is_stun
 from segue.server.authentication import Authentication, Hashes
 from segue.server.config import ServerConfig
 from segue.server.location import Binding, Dirty, Location
 from segue.server.proxy import Proxy
 from segue.server.rate_limit import RateLimit
 from segue.server.registrar import Registrar
+from segue.server.stun import StunResponder
 
 SILENCE = 32.0  # seconds an unregistered connection may stay without a whole message
 SWEEP = 8.0
@@ -85,6 +85,7 @@ class ServerCore:
         self.registrar = Registrar(self.location, self.authentication, config.policy, entropy)
         self.proxy = Proxy(config, self.layer, self.location, self.authentication, flow_key, entropy, trace)
         self._requests = RateLimit(config.policy.requests_rate, config.policy.requests_burst)
+        self.stun = StunResponder(self._requests, trace)
         self._streams: dict[Flow, _Stream] = {}
         self._answers: list[tuple[ServerTransaction, Response]] = []
         self._events: list[CloseFlow] = []
@@ -189,16 +190,9 @@ class ServerCore:
 
     def _receive_stun(self, octets: bytes, flow: Flow, now: float) -> None:
         """The keep-alive of phones on datagram flows (RFC 5626 section 8)."""
-        if not self._requests.take(source_key(flow.remote.host), now):
-            self._trace.drop("server", "too many messages from one source")
-            return
-        try:
-            message = parse_stun(octets)
-        except RemoteError as error:
-            self._trace.drop("server", "malformed STUN", problem=error.problem)
-            return
-        if is_binding_request(message):
-            self.layer.send_octets(binding_response(message, flow.remote).write(), flow)
+        answer = self.stun.answer(octets, flow.remote, now)
+        if answer is not None:
+            self.layer.send_octets(answer, flow)
 
     def _receive_datagram(self, octets: bytes, flow: Flow, now: float) -> None:
         if not self._requests.take(source_key(flow.remote.host), now):
@@ -273,7 +267,7 @@ class ServerCore:
         elif isinstance(event, AckReceived):
             self.proxy.receive_ack(event.request, event.flow, now)
         elif isinstance(event, CancelReceived):
-            self.proxy.receive_cancel(event.transaction, now)
+            self.proxy.receive_cancel(event.transaction, event.request, now)
         elif isinstance(event, StrayResponse):
             self._trace.drop("server", "stray response")
         else:

@@ -25,6 +25,7 @@ from segue.server.location import Location
 from segue.server.record_route import RecordRoute
 from segue.server.routing import Target, Way, ways
 
+ELSEWHERE = 'SIP;cause=200;text="Call completed elsewhere"'  # RFC 3326 section 3.1
 ATTEMPTS = 12  # flows one branch may be sent on
 ORPHANED = 32.0  # seconds (64*T1) that phones ring on when the caller's connection has broken
 
@@ -47,6 +48,7 @@ class Branch:
     __slots__ = (
         "attempts",
         "breadth",
+        "cancel_reason",
         "expired",
         "failed",
         "flow",
@@ -74,10 +76,16 @@ class Branch:
         self.response: Response | None = None  # the final one
         self.rings_until: float | None = None  # timer C
         self.parked_until: float | None = None  # waits for its phone to come back
+        self.cancel_reason: str | None = None  # why, when it is to be cancelled as soon as its phone is back
 
     @property
     def done(self) -> bool:
         return self.response is not None
+
+    @property
+    def over(self) -> bool:
+        """Done, and no phone that comes back still rings for it."""
+        return self.done and self.cancel_reason is None
 
 
 class Fork:
@@ -101,6 +109,7 @@ class Fork:
         self.came = came
         self.branches: list[Branch] = []
         self.cancelled = False
+        self._reason = ""  # for that
         self.answered = False  # a final response went back
         self.deadline: float | None = None
         self.queued: float | None = None
@@ -116,7 +125,7 @@ class Fork:
 
     @property
     def finished(self) -> bool:
-        return all(branch.done for branch in self.branches)
+        return all(branch.over for branch in self.branches)
 
     def start(self, targets: list[Target], now: float) -> None:
         """Send to all; 440 when there are more than the request's Max-Breadth (RFC 5393 section 5.3.3)."""
@@ -167,6 +176,8 @@ class Fork:
         """A phone of ours has registered: what is pending goes to its newest flow."""
         for branch in self.branches:
             newest = next(iter(self._ways(branch)), None)
+            if newest is not None and branch.cancel_reason is not None:
+                self._cancel_late(branch, newest.flow, now)
             if (
                 branch.done
                 or branch.expired
@@ -179,7 +190,8 @@ class Fork:
                 self._give_up(branch, now)
                 self._attempt(branch, now)
             elif branch.transaction is not None:
-                self.services.layer.cancel(branch.transaction, now, flow=newest.flow, at_once=True)
+                layer = self.services.layer
+                layer.cancel(branch.transaction, now, flow=newest.flow, reason=self._reason, at_once=True)
         self._settle(now)
 
     def adopt(self, server: ServerTransaction, request: Request, came: Flow, now: float) -> None:
@@ -201,10 +213,10 @@ class Fork:
 
     # What goes out
 
-    def cancel(self, now: float) -> None:
-        """The caller does not want an answer any more."""
-        self.cancelled = True
-        self._cancel_others(None, now)
+    def cancel(self, now: float, reason: str = "") -> None:
+        """The caller does not want an answer any more; `reason` is a Reason header field value."""
+        self.cancelled, self._reason = True, reason
+        self._cancel_others(None, now, reason)
         self._settle(now)
 
     def expire(self, now: float) -> None:
@@ -213,11 +225,11 @@ class Fork:
             self._orphaned_until = None
             self.cancel(now)
         for branch in self.branches:
-            if branch.done:
-                continue
             if branch.parked_until is not None and branch.parked_until <= now:
-                branch.parked_until = None
-                branch.response = self._own(480)
+                branch.parked_until = branch.cancel_reason = None
+                branch.response = branch.response or self._own(480)
+            elif branch.done:
+                continue
             elif branch.rings_until is not None and branch.rings_until <= now:
                 branch.rings_until, branch.expired = None, True
                 transaction = branch.transaction
@@ -288,6 +300,8 @@ class Fork:
             branch.response = response
 
     def _park(self, branch: Branch, now: float) -> None:
+        if branch.transaction is not None:
+            branch.given_up.append(branch.transaction)
         branch.transaction, branch.flow, branch.rings_until = None, None, None
         branch.parked_until = now + self.services.policy.reunion
 
@@ -306,7 +320,7 @@ class Fork:
             self._forward(response, branch, flow, now)
         self.answered = True
         if self.is_invite:
-            self._cancel_others(branch, now)
+            self._cancel_others(branch, now, ELSEWHERE)
         self._hush_given_up(branch, now)
 
     def _fail(self, branch: Branch, response: Response, now: float) -> None:
@@ -326,20 +340,29 @@ class Fork:
         branch.response = response
         self._hush_given_up(branch, now)
         if status >= 600 and self.is_invite:
-            self._cancel_others(branch, now)
+            self._cancel_others(branch, now, "")
 
-    def _cancel_others(self, winner: Branch | None, now: float) -> None:
+    def _cancel_others(self, winner: Branch | None, now: float, reason: str) -> None:
         layer = self.services.layer
         for branch in self.branches:
             if branch is winner or branch.done:
                 continue
             if branch.parked_until is not None:
-                branch.parked_until = None
                 branch.response = self._own(487)
+                if branch.given_up and self.is_invite:
+                    branch.cancel_reason = reason  # it rings, wherever it is
+                else:
+                    branch.parked_until = None
             elif branch.transaction is not None and self.is_invite:
-                layer.cancel(branch.transaction, now)
+                layer.cancel(branch.transaction, now, reason=reason)
                 branch.rings_until = None
             self._hush_given_up(branch, now)
+
+    def _cancel_late(self, branch: Branch, flow: Flow, now: float) -> None:
+        """Its phone had lost its flow when the call was given up or answered elsewhere."""
+        reason, branch.cancel_reason, branch.parked_until = branch.cancel_reason or "", None, None
+        layer = self.services.layer
+        layer.cancel(branch.given_up[-1], now, flow=flow, reason=reason, at_once=True)
 
     def _hush_given_up(self, branch: Branch, now: float) -> None:
         for transaction in branch.given_up:
@@ -358,7 +381,7 @@ class Fork:
             if self.cancelled and best.status in (408, 480):
                 best = self._own(487)
             self._send_back(best, now)
-        times = [time for b in self.branches if not b.done for time in (b.rings_until, b.parked_until)]
+        times = [time for b in self.branches if not b.over for time in (b.rings_until, b.parked_until)]
         self.deadline = earliest(*times, None if self.answered else self._orphaned_until)
         self.services.watch(self)
 

@@ -164,9 +164,10 @@ class Proxy:
         if isinstance(branch, Branch):
             branch.fork.receive(transaction, branch, response, flow, now)
 
-    def receive_cancel(self, transaction: ServerTransaction, now: float) -> None:
+    def receive_cancel(self, transaction: ServerTransaction, request: Request, now: float) -> None:
+        """Its Reason goes on with it (RFC 3326 section 2)."""
         if isinstance(transaction.user, Fork):
-            transaction.user.cancel(now)
+            transaction.user.cancel(now, request.headers.get("Reason") or "")
 
     def failed(self, transaction: Transaction, now: float) -> None:
         """Timeout or a lost flow."""

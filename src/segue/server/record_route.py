@@ -31,7 +31,8 @@ class Names:
         self._hosts = {self.domain, config.host}
         self._ports: set[int] = set()
         for listen in config.listens:
-            self.learn(listen.address)
+            if listen.transport != "STUN":
+                self.learn(listen.address)
 
     def learn(self, local: Address) -> None:
         """One of our own addresses."""

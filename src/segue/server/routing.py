@@ -114,7 +114,8 @@ class Router:
             if not self._location.of_instance(aor, names[0]):
                 names = [n for n in names if self._location.lately_lost(aor, n, now, reunion)]
         else:
-            names = self._location.instances(aor) or self._location.lost_instances(aor, now, reunion)
+            lost = self._location.lost_instances(aor, now, reunion)
+            names = list(dict.fromkeys([*self._location.instances(aor), *lost]))
         if not names:
             raise RemoteError("not registered", 480)
         return [Target(aor, name) for name in names]

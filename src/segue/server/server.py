@@ -57,6 +57,7 @@ class Server:
         self._writer = ThreadPoolExecutor(1, "segue-store")
         self._sockets: list[UdpSocket] = []
         self._udp: dict[Address, UdpSocket] = {}
+        self._stun: list[UdpSocket] = []
         self._listeners: list[tuple[str, Listener]] = []
         self._connections: dict[Flow, Connection] = {}
         self._serial = 0
@@ -77,14 +78,15 @@ class Server:
 
     def port(self, transport: str) -> int:
         """The port of the first listener of this transport."""
-        if transport.upper() == "UDP":
-            return self._sockets[0].local.port
+        if transport.upper() in ("UDP", "STUN"):
+            return (self._sockets if transport.upper() == "UDP" else self._stun)[0].local.port
         return next(one.local.port for name, one in self._listeners if name == transport.upper())
 
     def places(self) -> list[str]:
         """Where it listens, a line for each socket."""
         places = [f"udp:{socket.local}" for socket in self._sockets]
         places += [f"{name.lower()}:{listener.local}" for name, listener in self._listeners]
+        places += [f"stun:{socket.local}" for socket in self._stun]
         return [f"listening on {place}" for place in places]
 
     async def _start(self) -> None:
@@ -105,6 +107,8 @@ class Server:
         try:
             if listen.transport == "UDP":
                 self._listen_udp(listen)
+            elif listen.transport == "STUN":
+                self._listen_stun(listen)
             else:
                 self._listen_stream(listen)
         except LocalError as error:
@@ -128,6 +132,15 @@ class Server:
         self._sockets.append(socket)
         self._udp[local] = socket
         self.core.proxy.names.learn(local)
+
+    def _listen_stun(self, listen: Listen) -> None:
+        def receive(octets: bytes, source: Address, now: float) -> None:
+            answer = self.core.stun.answer(octets, source, now)
+            if answer is not None:
+                socket.send(answer, source)
+
+        socket = UdpSocket(listen.address, on_datagram=receive, buffer=BUFFER, trace=self._trace)
+        self._stun.append(socket)
 
     def _socket_for(self, flow: Flow) -> UdpSocket | None:
         """The socket of a flow; of one from before a restart, that of the same address family."""
@@ -241,7 +254,7 @@ class Server:
         if self._saving is not None:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._saving
-        for socket in self._sockets:
+        for socket in (*self._sockets, *self._stun):
             socket.close()
         if hasattr(self, "_driver"):
             self._driver.close()

@@ -229,11 +229,14 @@ class TestPhone:
             elif isinstance(wish, CloseWanted) and wish.flow in self.flows:
                 self.flows.remove(wish.flow)
             elif isinstance(wish, PingWanted) and (self.name, wish.flow.interface) not in self._street.dead:
-                answer = partial(self.agent.pong, wish.flow)
+                answer = partial(self._pong, wish)
                 if wish.transaction:
                     answer = partial(self._bound, wish)
                 self._street.later(2 * self._street.wire.delay, answer)
         return bool(wishes)
+
+    def _pong(self, wish: PingWanted) -> None:
+        self.agent.pong(wish.flow, self._street.now)
 
     def _bound(self, wish: PingWanted) -> None:
         """A server that sees our port behind a NAT, which takes another when it is told to forget."""
@@ -268,10 +271,10 @@ class TestPhone:
             if not call.sounds:
                 continue
             made = session.send(self._tone(session.rate), now)
-            for packet in ([] if made is None else [made]) + session.late(now):
-                for path in call.media.ways():
-                    self.sent_media.append(SentMedia(now, path.port, path.remote, packet))
-                    self._street.send_media(self, path, packet)
+            leaving = [] if made is None else [(path, made) for path in call.media.ways()]
+            for path, packet in leaving + call.media.late(now):
+                self.sent_media.append(SentMedia(now, path.port, path.remote, packet))
+                self._street.send_media(self, path, packet)
             for octets in session.transmits():
                 for path in call.media.report_ways():
                     self._street.send_media(self, path, octets)
@@ -343,7 +346,10 @@ class Street:
         self.transport = transport
         self.connect_time = 4 * delay if transport == "TLS" else 0.0
         self.wire: Wire[tuple[str, Any]] = Wire(seed, delay=delay, loss=loss, jitter=jitter)
-        self.phones = (TestPhone("first", first, self), TestPhone("second", second, self))
+        self.phones: tuple[TestPhone, ...] = (
+            TestPhone("first", first, self),
+            TestPhone("second", second, self),
+        )
         self.messages: list[SentMessage] = []
         self.dead: set[tuple[str, str]] = set()
         self.muted: set[str] = set()

@@ -240,3 +240,50 @@ def test_closing_closes_every_port() -> None:
     a.media.listen_on("wlan0", "198.51.100.1")
     a.media.close()
     assert a.desk.open_ports == []
+
+
+def spoken(end: End, count: int, now: float) -> list[bytes]:
+    """`count` packets of its sound, from `now` on."""
+    sound = Frame(np.zeros(160, np.int16), 8000)
+    made = [end.media.session.send(sound, now + 0.02 * number) for number in range(count)]
+    return [packet for packet in made if packet is not None]
+
+
+def way_back(end: End, other: End) -> Path:
+    """By which what `other` sends comes to `end`."""
+    there = other.media.paths.sending
+    return Path(*end.media.paths.sending, there.address)
+
+
+def test_what_could_not_leave_and_what_was_missed_leave_when_there_is_a_way() -> None:
+    """The mover tells by its media's way; a peer that does not know yet where it is waits until it does."""
+    a, b = pair()
+    for packet in spoken(b, 10, 1.0):
+        a.media.receive(packet, way_back(a, b), 1.2)
+    missed = spoken(b, 10, 1.2)
+    a.media.link_lost(1.2)
+    assert spoken(a, 5, 1.2) == []
+    port = a.media.listen_on("wwan0", "198.51.100.7")
+    a.media.send_from(port)
+    a.media.path_back(1.4)
+    assert a.media.has_news(), "the request to go on"
+    assert len(a.media.late(1.4)) == 3 and all(path.port == port for path, _ in a.media.late(1.5))
+    for octets in a.media.session.transmits():
+        b.media.receive(octets, way_back(b, a), 1.42)
+    assert b.media.late(1.42) == [], "that would go to where nobody is any more"
+    exchange(a, b, 1.5)
+    late = b.media.late(1.5) + b.media.late(1.56) + b.media.late(1.62) + b.media.late(1.68)
+    assert [octets for _, octets in late] == missed
+    assert {path.remote for path, _ in late} == {port.address}
+
+
+def test_who_is_known_to_be_there_gets_at_once_what_it_missed() -> None:
+    """The same way is back, or it was believed before the request came."""
+    a, b = pair()
+    for packet in spoken(b, 2, 1.0):
+        a.media.receive(packet, way_back(a, b), 1.1)
+    (missed,) = spoken(b, 1, 1.1)
+    a.media.path_back(1.2)
+    for octets in a.media.session.transmits():
+        b.media.receive(octets, way_back(b, a), 1.22)
+    assert [octets for _, octets in b.media.late(1.22)] == [missed]

@@ -3,6 +3,7 @@
 from segue.base.address import Address
 from segue.call.flows import (
     BACKOFF_LIMIT,
+    PROBE_WITHIN,
     SILENT,
     STUN_WAITS,
     CloseWanted,
@@ -14,6 +15,7 @@ from segue.call.flows import (
     OpenWanted,
     Origin,
     PingWanted,
+    Probed,
     Server,
 )
 from segue.protocols.sip.flow import Flow
@@ -107,7 +109,7 @@ def test_a_flow_is_kept_alive_and_a_silent_server_is_noticed() -> None:
     assert 95 <= ping <= 120
     flows.expire(ping)
     assert flows.events() == [PingWanted(flow)]
-    flows.pong(flow)
+    flows.pong(flow, 0.13)
     again = flows.deadline()
     assert again is not None
     flows.expire(again)
@@ -257,3 +259,93 @@ def test_a_stream_is_left_for_another_server_only() -> None:
         flows.events()
         flows.give_up(flow, "503 from the server", 40.0)
         assert opens(flows.events()) == servers[1:]
+
+
+# Is the server there now?
+
+
+def probed(flows: Flows) -> list[bool]:
+    return [event.answered for event in flows.events() if isinstance(event, Probed)]
+
+
+def connected(server: Server = FIRST, *, outbound: bool = True) -> tuple[Flows, Flow]:
+    flows = Flows(SeededEntropy())
+    flows.want(OFFICE, 0.0)
+    flows.located(OFFICE, [server], 0.0)
+    flow = up(flows, OFFICE, server)
+    flows.heard(flow, 0.1)
+    if outbound:
+        flows.supports_outbound(flow, None, 0.1)
+    return flows, flow
+
+
+def test_a_server_that_answers_keepalives_is_asked_and_believed() -> None:
+    flows, flow = connected()
+    assert PingWanted(flow) in flows.events(), "asked once, so that later silence means something"
+    flows.pong(flow, 0.13)
+    flows.events()
+    flows.probe(OFFICE, 10.0)
+    assert flows.events() == [PingWanted(flow)]
+    flows.pong(flow, 10.04)
+    assert probed(flows) == [True]
+    flows.probe(OFFICE, 20.0)
+    flows.events()
+    deadline = flows.deadline()
+    assert deadline is not None and 20.3 < deadline < 20.0 + PROBE_WITHIN, "a few of its round trips of 40 ms"
+    flows.expire(deadline)
+    assert probed(flows) == [False]
+    assert flows.flow(OFFICE) == flow, "the flow lives on: a probe is impatient"
+
+
+def test_the_silence_of_a_server_that_never_answered_keepalives_means_nothing() -> None:
+    flows, flow = connected(outbound=False)
+    flows.probe(OFFICE, 10.0)
+    flows.expire(10.0 + PROBE_WITHIN)
+    assert probed(flows) == []
+    flows.probe(OFFICE, 20.0)
+    flows.heard(flow, 20.1)
+    assert probed(flows) == [True], "any message is an answer"
+
+
+def test_no_way_to_the_server_is_no_answer() -> None:
+    flows, flow = connected()
+    flows.failed(OFFICE, flow, "broke", 5.0)
+    flows.events()
+    flows.probe(OFFICE, 10.0)
+    flows.expire(10.0 + PROBE_WITHIN)
+    assert False in probed(flows)
+
+
+def test_a_datagram_probe_is_repeated_and_any_copy_may_be_answered() -> None:
+    udp = Server("UDP", FIRST.address, "example.org")
+    flows, flow = connected(udp)
+    flows.probe(OFFICE, 10.0)
+    flows.expire(10.15)
+    flows.expire(10.30)
+    pings = [event for event in flows.events() if isinstance(event, PingWanted)]
+    assert len(pings) == 3 and len({ping.transaction for ping in pings}) == 1
+    flows.bound(flow, pings[0].transaction, Address(OFFICE.host, 40000), 10.4)
+    assert probed(flows) == [True]
+    flows.expire(11.0)
+    assert not [event for event in flows.events() if isinstance(event, PingWanted)]
+
+
+def test_after_a_sleep_a_flow_that_does_not_answer_is_opened_anew() -> None:
+    flows, flow = connected()
+    flows.pong(flow, 0.13)
+    flows.events()
+    flows.wake(4000.0)
+    assert flows.events() == [PingWanted(flow)]
+    flows.expire(4002.0)
+    events = flows.events()
+    assert CloseWanted(flow) in events and opens(events) == [FIRST]
+
+
+def test_after_a_sleep_a_flow_that_answers_is_kept() -> None:
+    flows, flow = connected()
+    flows.pong(flow, 0.13)
+    flows.wake(4000.0)
+    flows.pong(flow, 4000.1)
+    flows.events()
+    flows.expire(4003.0)
+    assert flows.flow(OFFICE) == flow and not flows.events()

@@ -3,12 +3,16 @@
 from collections.abc import Iterable
 from itertools import pairwise
 
+import pytest
+
 from segue.emulator.burst_loss import BurstLoss
 from segue.emulator.link_model import LinkConfig, LinkModel
 from segue.media.jitter_buffer import CAPACITY, JitterBuffer, Missing
+from segue.media.speech_policy import SpeechPolicy
 from segue.testing import SeededEntropy
 
 PACKET = 0.020
+COMPLETE = SpeechPolicy(complete=True, limit=3.0, resent=True)
 
 
 def play(
@@ -122,37 +126,54 @@ def test_an_outage_that_is_sent_again_loses_no_packet() -> None:
         back = gone.stop * PACKET + 0.029
         arrivals = sent(number for number in range(400) if number not in gone)
         arrivals += [(back + 0.0002 * index, number) for index, number in enumerate(gone)]
-        buffer = JitterBuffer(8000)
-        buffer.largest_delay = 3.0
-        found, buffer = play(arrivals, 560, buffer)
+        found, buffer = play(arrivals, 560, JitterBuffer(8000, SpeechPolicy(limit=3.0)))
         assert played(found) == list(range(400))
         assert buffer.target <= 0.045  # no word after it waits longer
 
 
 def test_what_is_asked_for_again_is_waited_for() -> None:
-    """The newest packets come first, the missing ones a round trip later; patience holds the playhead."""
+    """The newest packets come first, the missing ones a round trip later."""
     gone = range(100, 130)
     arrivals = sent(number for number in range(300) if number not in gone)
     arrivals += [(130 * PACKET + 0.03 + 0.1 + 0.0002 * index, number) for index, number in enumerate(gone)]
-    buffer = JitterBuffer(8000)
-    buffer.patience, buffer.largest_delay = 0.2, 3.0
-    found, _ = play(arrivals, 400, buffer)
+    found, buffer = play(arrivals, 400, JitterBuffer(8000, COMPLETE))
     assert played(found) == list(range(300))
-    assert played(play(arrivals, 400)[0]) != list(range(300))  # without patience it is too late
+    assert (buffer.given_up, buffer.missing, buffer.late) == (0.0, 0, 0)
+    assert played(play(arrivals, 400)[0]) != list(range(300))  # who does not wait is too late
 
 
-def test_patience_ends() -> None:
-    buffer = JitterBuffer(8000)
-    buffer.patience = 0.2
-    found, _ = play(sent(number for number in range(300) if not 100 <= number < 130), 400, buffer)
-    known = 130 * PACKET + 0.03  # when packet 130 shows that others are missing
-    assert known + 0.2 <= found.index(130) * PACKET + 0.007 <= known + 0.24
+def test_what_will_not_be_sent_again_is_not_waited_for() -> None:
+    """Once it is said: before the hole is reached it is concealed, later it is jumped over."""
+    for said_at, jumped in ((98, 0.0), (115, 0.06)):
+        buffer = JitterBuffer(8000, COMPLETE)
+        buffer.expect_move(0.060, 0.0, 100.0)
+        found = []
+        for number in range(200):
+            now = number * PACKET
+            if number not in (100, 101, 102):
+                buffer.put(number, number * 160, number, now)
+            if number == said_at:
+                buffer.abandon((100, 101, 102))
+            found.append(buffer.get(now + 0.007))
+        assert [each for each in played(found) if 95 < each < 106] == [96, 97, 98, 99, 103, 104, 105]
+        assert buffer.given_up == pytest.approx(jumped)
+        assert buffer.missing == 3
 
 
-def test_a_single_lost_packet_is_not_waited_for() -> None:
-    buffer = JitterBuffer(8000)
-    buffer.patience = 0.2
-    found, _ = play(sent(number for number in range(200) if number % 50 != 10), 210, buffer)
+def test_no_word_is_waited_for_longer_than_the_limit() -> None:
+    for missing in (1, 30):
+        gone = range(100, 100 + missing)
+        found, buffer = play(
+            sent(number for number in range(500) if number not in gone), 700, JitterBuffer(8000, COMPLETE)
+        )
+        assert played(found) == [number for number in range(500) if number not in gone]
+        late = found.index(gone.stop) * PACKET + 0.007 - (gone.stop * PACKET + 0.03)
+        assert COMPLETE.limit - 0.04 <= late <= COMPLETE.limit + 0.02
+        assert buffer.given_up == pytest.approx(missing * PACKET)
+
+
+def test_a_single_lost_packet_is_not_waited_for_where_nothing_is_sent_again() -> None:
+    found, _ = play(sent(number for number in range(200) if number % 50 != 10), 210)
     assert max(gap_lengths(found)) <= 1
 
 

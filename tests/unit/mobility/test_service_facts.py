@@ -11,7 +11,7 @@ import pytest
 
 from segue.base.errors import LocalError
 from segue.mobility.observation import AddressFact, Fact, LinkFact, RouteFact, SignalFact
-from segue.mobility.service import MobilityService, fact_of, signal_of
+from segue.mobility.service import MobilityService, SleepWatch, fact_of, signal_of
 from segue.net.netlink import AddressEvent, LinkEvent, NeighbourEvent, RouteEvent
 
 
@@ -95,3 +95,11 @@ async def test_a_file_in_the_way_of_the_radio_stays(tmp_path: Path) -> None:
     with pytest.raises(LocalError, match="in use"):
         MobilityService(lambda _facts, _now: None, radio=str(path))
     assert path.read_text() == "mine"
+
+
+def test_a_machine_that_slept_is_noticed_once() -> None:
+    watch = SleepWatch(100.0)
+    assert not watch.slept(100.0)
+    assert not watch.slept(100.000004), "two clocks are read one after the other"
+    assert watch.slept(3700.0)
+    assert not watch.slept(3700.0)

@@ -68,6 +68,7 @@ def test_two_phones_ring_one_answers_and_the_other_is_cancelled(office):
     first.answer(invites[0], 200)
     cancel = second.take_request("CANCEL")
     assert cancel.via.branch == invites[1].via.branch
+    assert cancel.headers.get("Reason") == 'SIP;cause=200;text="Call completed elsewhere"'
     second.answer(cancel, 200)
     second.answer(invites[1], 487)
     assert alice.final().status == 200
@@ -256,6 +257,44 @@ def test_a_pending_call_survives_a_broken_connection(office):
     moved = registered(office, "bob", "TLS", instance=ONE)
     moved.answer(moved.take_request("INVITE"), 200)
     assert alice.final().status == 200
+
+
+def test_a_phone_that_has_just_lost_its_flow_is_called_beside_the_others_when_it_is_back(office):
+    alice, first = registered(office, "alice"), registered(office, "bob", "TLS", instance=ONE)
+    second = registered(office, "bob", "TLS", instance=TWO)
+    office.close(first.flow)
+    alice.invite(BOB)
+    second.answer(second.take_request("INVITE"), 180)
+    office.advance(2)
+    back = registered(office, "bob", "TLS", instance=ONE)
+    back.answer(back.take_request("INVITE"), 200)
+    assert alice.final().status == 200
+
+
+@pytest.mark.parametrize("end", ["answered elsewhere", "given up"])
+def test_a_phone_without_a_flow_stops_ringing_when_it_is_back(office, end):
+    alice, first = registered(office, "alice"), registered(office, "bob", "TLS", instance=ONE)
+    second = registered(office, "bob", "TLS", instance=TWO)
+    request = alice.invite(BOB)
+    invites = [phone.take_request("INVITE") for phone in (first, second)]
+    first.answer(invites[0], 180)
+    office.close(first.flow)
+    if end == "given up":
+        second.answer(invites[1], 486)
+        cancel = alice.request("CANCEL", BOB, Reason="SIP;cause=200")
+        for name in ("Via", "From", "To", "Call-ID"):
+            cancel.headers.set(name, request.headers.get(name) or "")
+        cancel.headers.set("CSeq", f"{request.cseq.number} CANCEL")
+        alice.send(cancel)
+        assert [alice.final().status, alice.final().status] == [200, 486]
+    else:
+        second.answer(invites[1], 200)
+        assert alice.final().status == 200
+    office.advance(2)
+    cancel = registered(office, "bob", "TLS", instance=ONE).take_request("CANCEL")
+    assert cancel.via.branch == invites[0].via.branch
+    wanted = "SIP;cause=200" if end == "given up" else 'SIP;cause=200;text="Call completed elsewhere"'
+    assert cancel.headers.get("Reason") == wanted
 
 
 def test_a_caller_that_moves_before_the_answer_gets_it_and_rings_nobody_twice(office):

@@ -23,7 +23,7 @@ RESULTS = "attacks.json"
 class AttackedScenario(Scenario):
     """The same with `options.attacked` packets forged or replayed while the call lasts."""
 
-    def _call(self, network: Network, office: Office, resolvers: str) -> None:
+    def _call(self, network: Network, office: Office, resolvers: dict[str, str]) -> None:
         attacks = start_attacks(
             network,
             self.folder,

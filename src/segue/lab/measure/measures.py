@@ -13,10 +13,13 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from segue.lab.measure.packets import UDP, Packet
+from segue.protocols.stun.attributes import COOKIE
 
 PACKET_TIME = 0.02  # seconds
 BEFORE, AFTER = 0.5, 5.0  # seconds of the window around a move
 ENDING = 1.0  # seconds of silence at a window's end that may be the call's
+LATE = 0.1  # seconds beyond the path's delay from which a packet was recovered
+STUN_PORT = 3478
 FLIGHT = 0.5  # seconds before a stream's end in which what was sent need not have arrived
 
 
@@ -36,10 +39,13 @@ class Delivery(NamedTuple):
     sent_from: str
     received_at: float | None
     received_on: str
+    timestamp: int = 0  # RTP's, extended
 
 
 class Direction(NamedTuple):
-    """What a move did to one direction; ms, and packets."""
+    """What a move did to one direction; ms, packets and octets. `recovered`: packets that came late, sent again or
+    held back. `duplicates`: copies that came beyond the first. `extra_bytes`: of copies that were sent beyond the
+    first."""
 
     gap_ms: float
     gap_without_move_ms: float
@@ -49,6 +55,7 @@ class Direction(NamedTuple):
     recovered: int
     duplicates: int
     unheard_ms: float | None
+    extra_bytes: int = 0
 
     @property
     def step_ms(self) -> float:
@@ -66,6 +73,13 @@ def is_rtp(octets: bytes) -> bool:
 def is_media(packet: Packet) -> bool:
     """RTP between ports that are nobody's: a query of the DNS may look like RTP too."""
     return _is_between_phones(packet) and is_rtp(packet.payload)
+
+
+def is_check(packet: Packet) -> bool:
+    """A STUN request between such ports, and none to a STUN server's."""
+    octets = packet.payload
+    between = _is_between_phones(packet) and STUN_PORT not in (packet.source_port, packet.destination_port)
+    return between and octets[:2] == b"\0\1" and octets[4:8] == COOKIE and len(octets) >= 20
 
 
 def is_report(packet: Packet) -> bool:
@@ -99,11 +113,12 @@ def deliveries(sent: Sequence[Sighting], received: Sequence[Sighting]) -> list[D
     for sighting in sorted(received):
         first.setdefault(sighting.octets, sighting)
     made: dict[int, Delivery] = {}
-    extended = None
+    extended = stamp = None
     for sighting in sorted(sent):
         if ssrc_of(sighting.octets) != ssrc:
             continue
         extended = _extend(struct.unpack_from("!H", sighting.octets, 2)[0], extended)
+        stamp = _extend(struct.unpack_from("!I", sighting.octets, 4)[0], stamp, 32)
         arrival = first.get(sighting.octets)
         if extended not in made:
             made[extended] = Delivery(
@@ -112,23 +127,28 @@ def deliveries(sent: Sequence[Sighting], received: Sequence[Sighting]) -> list[D
                 sighting.place,
                 arrival.time if arrival else None,
                 arrival.place if arrival else "",
+                stamp,
             )
     return [made[number] for number in sorted(made)]
 
 
-def _extend(sequence: int, highest: int | None) -> int:
-    """The extended number next to the highest so far."""
+def _extend(number: int, highest: int | None, bits: int = 16) -> int:
+    """The extended number next to the one before."""
     if highest is None:
-        return sequence
-    extended = (highest & ~0xFFFF) | sequence
-    return min(
-        (extended - 0x10000, extended, extended + 0x10000), key=lambda candidate: abs(candidate - highest)
-    )
+        return number
+    turn = 1 << bits
+    extended = (highest & ~(turn - 1)) | number
+    return min((extended - turn, extended, extended + turn), key=lambda candidate: abs(candidate - highest))
 
 
 def gap(stream: Sequence[Delivery], begin: float, end: float) -> float:
     """The largest time between two arrivals of which one at least is in the window, less one packet time; seconds. A
     stream that never came back is silent until the window's end."""
+    return widest(stream, begin, end)[0] - PACKET_TIME
+
+
+def widest(stream: Sequence[Delivery], begin: float, end: float) -> tuple[float, float]:
+    """That time, and when it ended."""
     arrivals = sorted(d.received_at for d in stream if d.received_at is not None)
     inside = [t for t in arrivals if begin <= t <= end]
     edges = [max((t for t in arrivals if t < begin), default=begin), *inside]
@@ -137,7 +157,7 @@ def gap(stream: Sequence[Delivery], begin: float, end: float) -> float:
         edges.append(after)
     elif end - edges[-1] > ENDING:
         edges.append(end)
-    return max((b - a for a, b in pairwise(edges)), default=0.0) - PACKET_TIME
+    return max(((b - a, b) for a, b in pairwise(edges)), default=(0.0, begin))
 
 
 def lost(stream: Sequence[Delivery], begin: float, end: float) -> int:
@@ -145,12 +165,14 @@ def lost(stream: Sequence[Delivery], begin: float, end: float) -> int:
     the numbers on both sides tell. What was sent just before the stream ended may have been on its way."""
     last = max((d.sent_at for d in stream), default=0.0)
     end = min(end, last - FLIGHT)
-    inside = [d for d in stream if begin <= d.sent_at <= end]
+    inside = [d.sequence for d in stream if begin <= d.sent_at <= end]
     if not inside:
         return 0
-    before = max((d.sequence for d in stream if d.sent_at < begin), default=inside[0].sequence - 1)
-    after = min((d.sequence for d in stream if d.sent_at > end), default=inside[-1].sequence + 1)
-    return after - before - 1 - sum(d.received_at is not None for d in inside)
+    first, last = min(inside), max(inside)  # what left late lies behind what left in time
+    before = max((d.sequence for d in stream if d.sent_at < begin and d.sequence < first), default=first - 1)
+    after = min((d.sequence for d in stream if d.sent_at > end and d.sequence > last), default=last + 1)
+    came = sum(d.received_at is not None for d in stream if before < d.sequence < after)
+    return after - before - 1 - came
 
 
 def delay(stream: Sequence[Delivery], begin: float, end: float) -> float | None:
@@ -159,6 +181,31 @@ def delay(stream: Sequence[Delivery], begin: float, end: float) -> float | None:
         d.received_at - d.sent_at for d in stream if d.received_at is not None and begin <= d.sent_at <= end
     ]
     return statistics.median(delays) if delays else None
+
+
+def recovered(stream: Sequence[Delivery], begin: float, end: float, clock: int, step: float = 0.0) -> int:
+    """Packets of which the first copy arrived in the window, more than LATE after the talker's clock and the path's
+    delay let it be expected. `clock`: of the RTP timestamps, Hz; `step`: seconds by which the path became
+    longer."""
+    arrived = [
+        (d.received_at, d.received_at - d.timestamp / clock) for d in stream if d.received_at is not None
+    ]
+    calm = [offset for at, offset in arrived if at < begin]
+    if not calm:
+        return 0
+    usual = statistics.median(calm[-500:]) + max(0.0, step)
+    return sum(offset - usual > LATE for at, offset in arrived if begin <= at <= end)
+
+
+def extra_octets(sent: Sequence[Sighting], begin: float, end: float) -> int:
+    """Of datagrams that were sent again in the window."""
+    seen: set[bytes] = set()
+    extra = 0
+    for sighting in sorted(sent):
+        if begin <= sighting.time <= end and sighting.octets in seen:
+            extra += len(sighting.octets)
+        seen.add(sighting.octets)
+    return extra
 
 
 def duplicates(received: Sequence[Sighting], begin: float, end: float) -> int:
@@ -173,8 +220,12 @@ def direction(
     began: float,
     ended: float,
     unheard_ms: float | None = None,
+    *,
+    sent: Sequence[Sighting] = (),
+    clock: int = 8000,
 ) -> Direction:
-    """One direction of a move between `began` (the earlier of detach and new attach) and `ended` (the later)."""
+    """One direction of a move between `began` (the earlier of detach and new attach) and `ended` (the later).
+    `clock`: of the RTP timestamps, Hz."""
     begin, end = began - BEFORE, ended + AFTER
     calm_begin = begin - min(5.0, BEFORE + AFTER)
     old, new = delay(stream, began - 2.0, began - 0.05), delay(stream, ended + 1.0, end)
@@ -184,18 +235,22 @@ def direction(
         owd_old_ms=None if old is None else _ms(old),
         owd_new_ms=None if new is None else _ms(new),
         lost=lost(stream, begin, end),
-        recovered=0,
+        recovered=recovered(stream, begin, end, clock, (new or 0.0) - (old or 0.0)),
         duplicates=duplicates(received, begin, end),
         unheard_ms=unheard_ms,
+        extra_bytes=extra_octets(sent, begin, end),
     )
 
 
-def first_after(stream: Sequence[Delivery], place: str, since: float) -> float | None:
-    """When media first arrived on (or, for the sender's side, left from) a place after a time."""
+def flows_after(stream: Sequence[Delivery], sent_from: str, received_on: str, since: float) -> float | None:
+    """When media first arrived after a time that had left and come by these places; "" stands for any."""
     times = [
         d.received_at
         for d in stream
-        if d.received_at is not None and d.received_at >= since and place in (d.received_on, d.sent_from)
+        if d.received_at is not None
+        and d.received_at >= since
+        and sent_from in ("", d.sent_from)
+        and received_on in ("", d.received_on)
     ]
     return min(times, default=None)
 

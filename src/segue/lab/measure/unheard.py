@@ -17,7 +17,7 @@ from segue.base.frame import Samples
 from segue.base.resample import resample
 from segue.lab.measure import measures, spoken
 from segue.lab.options import CODED
-from segue.media.coded_signal import BLOCK, analyse, outages, repeated_ms
+from segue.media.coded_signal import BLOCK, Heard, analyse, outages, repeated_ms
 
 RATE = 8000  # Hz, at which speech is compared
 BEFORE = 1.0  # seconds before a move in which what is missing counts as its
@@ -26,10 +26,12 @@ UNDER_WAY = 1.0  # seconds at a recording's end that may lack the signal: the ca
 
 @dataclass
 class Listened:
-    """`missing`: when (Unix time) and how much (ms) was not heard. `repeated_ms`: what was heard again."""
+    """`missing`: when (Unix time) and how much (ms) was not heard. `repeated_ms`: what was heard again. `pieces`:
+    all that was found of the coded signal, with Unix times."""
 
     missing: list[tuple[float, float]] = field(default_factory=list)
     repeated_ms: float = 0.0
+    pieces: list[tuple[float, Heard]] = field(default_factory=list)
 
     @property
     def total_ms(self) -> float:
@@ -66,7 +68,7 @@ def _coded(samples: Samples, rate: int, begin: float) -> Listened:
     rest = len(samples) / rate - last
     if rest > UNDER_WAY:  # nothing came back after an outage
         missing.append((begin + last, rest * 1000))
-    return Listened(missing, repeated_ms(pieces))
+    return Listened(missing, repeated_ms(pieces), [(begin + piece.position, piece) for piece in pieces])
 
 
 def _spoken(samples: Samples, rate: int, speech: str, begin: float) -> Listened:

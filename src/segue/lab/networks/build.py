@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from segue.emulator.links import Preset
+from segue.lab.networks.link_process import core_link
 from segue.lab.networks.links import link_json
 from segue.lab.networks.namespaces import Namespace
 from segue.lab.networks.topology import (
@@ -164,8 +165,8 @@ class Builder:
         near, far = f"up-{subnet.name}", f"core-{subnet.name}"
         index = self._plug(host, interface, near)
         in_core = self._plug(core, subnet.name, far)
-        config = half(self.preset.link("core"), f"{subnet.name}-core")
-        self.links[config.name] = link_json(near, far, config)
+        config = half(self.preset.link("core"), core_link(subnet.name))
+        self.links[config.name] = link_json(near, far, config) | {"nat": _nat_json(subnet)}
         with core.rtnetlink() as tables:
             tables.set_link(in_core, up=True)
             tables.replace_address(in_core, ROUTER_LINK_LOCAL, 64, flags=IFA_F_NODAD)
@@ -180,7 +181,8 @@ class Builder:
         link = tables.link(subnet.name)
         assert link is not None
         tables.replace_route(link.index, subnet.prefix, gateway=via6)
-        tables.replace_route(link.index, subnet.network, gateway=via4)
+        public = subnet.public if isinstance(subnet, AccessNetwork) else subnet.network
+        tables.replace_route(link.index, public, gateway=via4)
 
     def _station(self, station: StationInterface) -> None:
         host = self._host(station.host)
@@ -220,6 +222,18 @@ def _introduce(
         ):
             for address in addresses:
                 tables.replace_neighbour(here.index, address, there.link_address, state=NUD_PERMANENT)
+
+
+def _nat_json(subnet: Subnet) -> dict[str, str] | None:
+    """For `nat_box.nat_box`."""
+    if not isinstance(subnet, AccessNetwork) or not subnet.nat:
+        return None
+    return {
+        "kind": subnet.nat,
+        "inside4": str(subnet.network),
+        "outside4": str(subnet.outside4),
+        "inside6": str(subnet.prefix),
+    }
 
 
 def _core_link(network: Subnet, end: int) -> IPv4Address:

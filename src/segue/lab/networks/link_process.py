@@ -8,6 +8,7 @@ and, when an answer is wanted, an `id` that it repeats:
     {"do": "detach", "station": PORT, "break": "carrier" | "address" | "interface" | "silent"}
     {"do": "impair", "link": NAME, "config": {…}}      fields of emulator.LinkConfig to change
     {"do": "fade", "station": PORT, "loss": NUMBER}    the radio's own loss from now on
+    {"do": "rebind", "network": NAME}                  its NAT forgets every mapping
     {"do": "report"}                                   figures of every link
     {"do": "stop"}
 
@@ -34,12 +35,18 @@ from segue.base.entropy import Entropy
 from segue.base.errors import LocalError
 from segue.emulator.burst_loss import BurstLoss
 from segue.emulator.link_model import LinkConfig, LinkModel
+from segue.lab.networks.nat_box import nat_box
 from segue.lab.networks.station_break import StationEnd
 from segue.lab.networks.timer import Timer
 from segue.lab.networks.wire import Air, Link, Port
 from segue.testing.entropy import SeededEntropy
 
 _MAX_UNSENT = 1 << 20  # octets of events that nobody reads
+
+
+def core_link(subnet: str) -> str:
+    """The name of a subnet's link to the core."""
+    return f"{subnet}-core"
 
 
 def config_to_json(config: LinkConfig) -> dict[str, Any]:
@@ -171,6 +178,8 @@ class LinkProcess:
             case "fade":
                 for model in self._models_of(message["station"]):
                     model.fade(message["loss"])
+            case "rebind":
+                self._rebind(message["network"])
             case "report":
                 links = [link.report() for link in self._links.values() if link.forward.offered]
                 return {"links": links, "overflow": self._air.overflow}
@@ -196,7 +205,9 @@ class LinkProcess:
             self._drivers[name] = Driver(Path(station["radios"]), station["inside"])
         for name, link in message["links"].items():
             first, second = (self._port(f"{name}.{side}", link[side]) for side in ("first", "second"))
-            self._join(name, first, second, config_from_json(link["config"]))
+            joined = self._join(name, first, second, config_from_json(link["config"]))
+            if link.get("nat"):
+                joined.nat = nat_box(link["nat"], SeededEntropy(f"nat {name} {message['seed']}"))
         gc.collect()
         gc.freeze()
 
@@ -218,6 +229,13 @@ class LinkProcess:
     def _models_of(self, station: str) -> list[LinkModel]:
         link = self._attached.get(station)
         return [link.forward, link.backward] if link else []
+
+    def _rebind(self, network: str) -> None:
+        box = self._links[core_link(network)].nat
+        if box is None:
+            raise LocalError(f"{network} has no NAT", "give --nat")
+        box.rebind()
+        self._record("rebound", "", network)
 
     # --- attaching
 

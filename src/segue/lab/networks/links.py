@@ -20,9 +20,10 @@ _PATIENCE = 10.0  # seconds for an answer
 
 
 class LinkEvent(NamedTuple):
-    """A station was attached to a network or detached from it. `wall` is Unix time, in seconds."""
+    """A station was attached to a network or detached from it, or a network's NAT was rebound. `wall` is Unix time,
+    in seconds."""
 
-    event: str  # "attached" or "detached"
+    event: str  # "attached", "detached" or "rebound"
     station: str
     network: str
     wall: float
@@ -66,6 +67,10 @@ class Links:
     def fade(self, station: str, loss: float, at: float | None = None) -> None:
         """The radio's own loss (0 to 1) where the station is now; only links that fade know it."""
         self.tell("fade", at, station=station, loss=loss)
+
+    def rebind(self, network: str, at: float | None = None) -> None:
+        """The network's NAT forgets every mapping."""
+        self.tell("rebind", at, network=network)
 
     def report(self) -> list[dict[str, Any]]:
         """Figures of every link that carried something: configuration, frames, loss, delivery error (ms)."""

@@ -28,7 +28,7 @@ from segue.lab.networks.topology import DOMAIN, STATIC_HOST, Subnet, Topology
 TTL = 60  # seconds
 MAX_CNAMES = 8
 MAX_CONNECTIONS = 64
-_SIP, _SIPS = 5060, 5061
+_SIP, _SIPS, _STUN = 5060, 5061, 3478
 _ORIGIN = dns.name.from_text(DOMAIN)
 
 
@@ -55,6 +55,7 @@ def zone_text(topology: Topology) -> str:
             f"_sips._tcp IN SRV 10 10 {_SIPS} proxy",
             f"_sip._tcp IN SRV 10 10 {_SIP} proxy",
             f"_sip._udp IN SRV 10 10 {_SIP} proxy",
+            f"_stun._udp IN SRV 10 10 {_STUN} proxy",
         ]
     return "\n".join(lines) + "\n"
 

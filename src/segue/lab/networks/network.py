@@ -140,6 +140,11 @@ class Network:
         self.attach(host, interface, network, when + link_time)
         return when
 
+    def rebind(self, network: str, at: float | None = None) -> None:
+        """Its NAT forgets every mapping, as after a restart: what its hosts send next comes from other ports."""
+        self.topology.network(network)
+        self.links.rebind(network, at)
+
     def address(self, host: str, family: int) -> IPv6Address | IPv4Address:
         """The static address of a server or of a station that has one."""
         servers = [server for server in self.topology.servers if server.name == host]

@@ -7,7 +7,8 @@
 Each name in the middle column is an access router, with its subnet on the side of the stations: `)))` is a WLAN,
 `===` is 3G, point to point and without neighbour discovery. Addresses are of the blocks that are set aside for
 documentation and benchmarks (RFC 3849, RFC 2544): network number n is 2001:db8:n::/64 and 198.18.n.0/24, the
-router in it has 1; links to the core are 198.19.n.0/30 and link-local.
+router in it has 1; links to the core are 198.19.n.0/30 and link-local. Behind a NAT the subnet is 192.168.n.0/24 in
+place of 198.18.n.0/24, of which the NAT has 254.
 
 From one access router to another, or to the proxy, is one crossing of the core: two links of half its delay.
 """
@@ -54,9 +55,26 @@ class Subnet:
 
 @dataclass(frozen=True)
 class AccessNetwork(Subnet):
-    """A subnet with an access router of the same name. `kind` is a link's name in the preset."""
+    """A subnet with an access router of the same name. `kind` is a link's name in the preset. `side`: whose network
+    it is, "mn" or "cn". `nat`: the kind of NAT (IPv4) and firewall (IPv6) between router and core; "": none."""
 
     kind: str = "wlan"
+    side: str = "mn"
+    nat: str = ""
+
+    @property
+    def network(self) -> IPv4Network:
+        return IPv4Network(f"192.168.{self.number}.0/24") if self.nat else self.public
+
+    @property
+    def public(self) -> IPv4Network:
+        """What the core knows it by."""
+        return super().network
+
+    @property
+    def outside4(self) -> IPv4Address:
+        """The NAT's address."""
+        return self.public.network_address + NAT_HOST
 
     @property
     def point_to_point(self) -> bool:
@@ -93,6 +111,7 @@ class StationInterface:
 
 
 STATIC_HOST = 10
+NAT_HOST = 254
 
 
 @dataclass(frozen=True)
@@ -147,15 +166,15 @@ class Topology:
             sign = "===" if network.point_to_point else ")))"
             users = [s.name for s in self.stations if s.attached == network.name]
             stations = " ".join(users) or "-"
-            lines.append(
-                f"  {stations:24} {sign} {network.name:8} {network.prefix} {network.network} --- core"
-            )
+            way = f"({network.nat} {network.outside4}) --- core" if network.nat else "--- core"
+            lines.append(f"  {stations:24} {sign} {network.name:8} {network.prefix} {network.network} {way}")
         for server in self.servers:
             lines.append(f"  {'':24}     {server.name:8} {server.prefix} {server.network} --- core")
         return "\n".join(lines)
 
 
-_HOME = AccessNetwork("home", 4)
+_HOME = AccessNetwork("home", 4, side="cn")
+_HOTEL = AccessNetwork("hotel", 7, side="cn")
 _CORRESPONDENT = StationInterface("cn", "wlan0", "home", static=True)
 
 OFFICE_TO_CAFE = Topology(
@@ -175,6 +194,24 @@ def with_moving_correspondent(topology: Topology) -> Topology:
     """The same, where the correspondent gets its addresses as the mobile node does, and may move too."""
     stations = tuple(replace(s, static=False) if s.host == "cn" else s for s in topology.stations)
     return replace(topology, stations=stations)
+
+
+def with_a_place_to_go(topology: Topology) -> Topology:
+    """The same, where the correspondent moves, and has another network to go to."""
+    moving = with_moving_correspondent(topology)
+    return replace(moving, networks=(*moving.networks, _HOTEL))
+
+
+def with_second_radio(topology: Topology, hosts: tuple[str, ...]) -> Topology:
+    """The same, where these hosts have `wlan1` beside `wlan0`."""
+    more = tuple(StationInterface(host, "wlan1") for host in hosts)
+    return replace(topology, stations=(*topology.stations, *more))
+
+
+def with_nats(topology: Topology, kinds: dict[str, str]) -> Topology:
+    """The same, where every access network of a side ("mn", "cn") has a NAT of that kind, each its own."""
+    networks = tuple(replace(n, nat=kinds.get(n.side, n.nat)) for n in topology.networks)
+    return replace(topology, networks=networks)
 
 
 def half(config: LinkConfig, name: str) -> LinkConfig:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from segue.base.entropy import Entropy
 from segue.emulator.link_model import LinkConfig, LinkModel
+from segue.lab.networks.nat_box import NatBox
 from segue.net.packet_socket import PacketSocket
 
 MAX_FRAMES_IN_THE_AIR = 50_000
@@ -64,7 +65,7 @@ class Port:
 
 @dataclass
 class Link:
-    """Two ports and a model for each direction (from `first`, from `second`)."""
+    """Two ports and a model for each direction (from `first`, from `second`). `nat` stands at the first one's end."""
 
     name: str
     first: Port
@@ -74,6 +75,7 @@ class Link:
     backward: LinkModel
     epoch: int = 0  # counts detachments: what was in the air before one does not arrive after it
     error: DeliveryError = field(default_factory=DeliveryError)
+    nat: NatBox | None = None
 
     def impair(self, config: LinkConfig, entropy: Entropy) -> None:
         """Go on with another configuration."""
@@ -135,6 +137,11 @@ class Air:
             when, _, octets, port, link, epoch = heapq.heappop(due)
             if epoch != link.epoch:
                 continue
+            if link.nat is not None and port is link.first:
+                let_in = link.nat.inbound(octets, now)
+                if let_in is None:
+                    continue
+                octets = let_in
             try:
                 port.socket.send(octets)
             except OSError:
@@ -155,6 +162,14 @@ class Air:
         if len(self._due) >= MAX_FRAMES_IN_THE_AIR:
             self.overflow += 1
             return
+        if forward and link.nat is not None:
+            sent = link.nat.outbound(octets, arrived)
+            if sent is None:
+                return
+            octets, hairpinned = sent
+            if hairpinned:
+                port.socket.send(octets)
+                return
         for when in model.offer(len(octets), arrived):
             self._sequence += 1
             heapq.heappush(self._due, (when, self._sequence, octets, target, link, link.epoch))

@@ -67,6 +67,11 @@ def _page(run: RunFolder, heard: dict[str, Recording]) -> str:
         _section("Topology", _topology(run)),
         _section("How it was measured", _card(how(run))),
     ]
+    return html_page(name, body)
+
+
+def html_page(name: str, body: list[str]) -> str:
+    """The whole page, with its style and script."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

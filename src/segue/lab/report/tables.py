@@ -231,9 +231,7 @@ def command_line(result: Record) -> str:
         return str(result["command"])
     options = part(result, "options")
     try:
-        return (
-            RunOptions(**{_field(name): value for name, value in options.items()}).command() + " --report DIR"
-        )
+        return RunOptions.from_json(options).command() + " --report DIR"
     except (TypeError, LocalError):
         pass  # of another version: all of them, then
     words = ["segue", "lab", "run", str(result.get("scenario", "?"))]
@@ -246,10 +244,6 @@ def command_line(result: Record) -> str:
     if "--seed" not in words and is_number(result.get("seed")):
         words += ["--seed", str(result["seed"])]
     return shlex.join([*words, "--report", "DIR"])
-
-
-def _field(name: str) -> str:
-    return "break_" if name == "break" else name
 
 
 def how(run: RunFolder) -> str:

@@ -186,10 +186,10 @@ def _read_code(octets: bytes) -> int:
 
 
 def _reason(octets: bytes) -> str:
-    """For people: what is no UTF-8 is shown as such."""
+    """For people: what cannot be shown is left out, and what is no UTF-8 shown as such."""
     if len(octets) > TEXT_LIMIT:
         raise RemoteError("a STUN text is too long")
-    return octets.decode(errors="replace")
+    return "".join(filter(str.isprintable, octets.decode(errors="replace")))
 
 
 def _read_error(octets: bytes, _: bytes) -> ErrorCode:

@@ -109,6 +109,7 @@ class TurnClient:
         self._events: list[TurnEvent] = []
         self._ticket = b""
         self._refresh_at: float | None = None
+        self._expires_at = now
         self._sent_at = now
         self._ask(Method.ALLOCATE, self._wishes(families, mobility), now)
 
@@ -157,7 +158,7 @@ class TurnClient:
         the server has agreed; `Moved` or `MoveFailed` follows."""
         self._abandon_moves()
         if not self._ticket or self.over:
-            self._events.append(MoveFailed("the relay cannot follow a move"))
+            self._events.append(MoveFailed(path, "the relay cannot follow a move"))
             return
         self._reliable[path] = reliable
         self._ask(Method.REFRESH, [(MOBILITY_TICKET, self._ticket)], now, path=path)
@@ -227,8 +228,9 @@ class TurnClient:
         for request in list(self._requests.values()):
             request.transaction.expire(now)
             self._drain(request)
-            if request.transaction.failed and self._requests.pop(request.message.transaction, None):
-                self._failed(request, UNPROVEN if request.unproven else NO_ANSWER, 0, now)
+            if request.transaction.failed and request.message.transaction in self._requests:
+                del self._requests[request.message.transaction]
+                self._unanswered(request, now)
         if self._refresh_at is not None and now >= self._refresh_at:
             self._refresh_at = None
             self._ask(Method.REFRESH, [], now)
@@ -370,6 +372,7 @@ class TurnClient:
             self._events.append(Moved(self.path))
 
     def _keep(self, lifetime: int, message: StunMessage, now: float) -> None:
+        self._expires_at = now + lifetime
         self._refresh_at = now + max(lifetime - REFRESH_BEFORE, lifetime / 2)
         self._ticket = message.get(MOBILITY_TICKET) or self._ticket
 
@@ -380,6 +383,13 @@ class TurnClient:
         elif error.code == 300 and server is not None and request.message.method is Method.ALLOCATE:
             self._events.append(Redirected(server, message.get(ALTERNATE_DOMAIN) or ""))
             self._end()
+        elif (
+            error.code == 405
+            and request.message.method is Method.ALLOCATE
+            and request.message.get(MOBILITY_TICKET) is not None
+        ):
+            wishes = [wish for wish in request.message.attributes if wish[0] is not MOBILITY_TICKET]
+            self._ask(Method.ALLOCATE, wishes, now, tries=TRIES - 1)  # RFC 8016 section 3.1.4
         else:
             self._failed(request, f"the relay refuses: {error.reason or 'no reason'}", error.code, now)
 
@@ -389,7 +399,7 @@ class TurnClient:
         if self.over:
             return
         if request.path != self.path:
-            self._events.append(MoveFailed(why, code))
+            self._events.append(MoveFailed(request.path, why, code))
         elif code == 437 or peers is None:  # no such allocation, or it could not be made or refreshed
             self._events.append(AllocationFailed(why, code))
             self._end()
@@ -400,6 +410,20 @@ class TurnClient:
             for host in peers:
                 self._peers.refused(host, now)
                 self._events.append(PeerRefused(host, code, why))
+
+    def _unanswered(self, request: _Request, now: float) -> None:
+        """In time. What exists is asked for again as long as the server may remember it."""
+        method, peers = request.message.method, request.peers
+        if request.path == self.path and self.relayed and now < self._expires_at:
+            if isinstance(peers, Address):
+                self._peers.unbound(peers, now)
+            elif peers is not None:
+                self._peers.again(peers, now)
+            elif method is Method.REFRESH:
+                self._ask(Method.REFRESH, [], now)
+            self._ask_peers(now)
+        else:
+            self._failed(request, UNPROVEN if request.unproven else NO_ANSWER, 0, now)
 
     def _receive_indication(self, message: StunMessage) -> None:
         """Of those that carry no data (section 11.6)."""

@@ -43,8 +43,9 @@ class Moved:
 
 @dataclass(frozen=True)
 class MoveFailed:
-    """It is reached by the path before, if by any."""
+    """It is reached by the path before, if by any, and not by this one."""
 
+    path: Path
     why: str
     code: int = 0
 

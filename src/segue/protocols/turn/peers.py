@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from segue.base.address import Address
@@ -72,6 +73,12 @@ class Peers:
         if host in self._permissions:
             self._permissions[host].due = now + REFUSED
             self._permissions[host].refused = True
+
+    def again(self, hosts: Iterable[str], now: float) -> None:
+        """Nothing was said about them."""
+        for host in hosts:
+            if host in self._permissions:
+                self._permissions[host].due = now
 
     # Channels
 

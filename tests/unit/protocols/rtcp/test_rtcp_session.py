@@ -16,7 +16,17 @@ from segue.protocols.rtcp.packets import (
     SourceDescription,
     parse_rtcp,
 )
-from segue.protocols.rtcp.session import PacketsMissing, PeerLeft, PeerReport, RtcpSession
+from segue.protocols.rtcp.resume import Resume, write_resume
+from segue.protocols.rtcp.session import (
+    FEEDBACK_BURST,
+    LOWER_LAYERS,
+    OUR_SHARE,
+    PacketsMissing,
+    PeerLeft,
+    PeerReport,
+    ResumeWanted,
+    RtcpSession,
+)
 from segue.protocols.rtp.packet import RtpPacket, parse_rtp
 from segue.protocols.rtp.receiver import RtpSource
 from segue.protocols.rtp.sender import RtpSender
@@ -230,6 +240,48 @@ def test_missing_packets_in_reduced_size() -> None:
     assert not other.session.feedback_waits
     other.session.nack(1, (8,), 1001.0)
     assert parse_rtcp(other.session.transmits()[0]) == [GenericNack(2, 1, (8,))]
+
+
+def test_feedback_keeps_to_our_share_of_the_bandwidth() -> None:
+    """RFC 4585 section 3.3: N <= B * T / R."""
+    other = End(2, 1, reduced_size=True)
+    octets = 0
+    for tick in range(3000):
+        now = 1000.0 + tick * 0.02
+        if other.session.may_give_feedback(now):
+            other.session.nack(1, (tick,), now)
+        octets += sum(len(datagram) + LOWER_LAYERS for datagram in other.session.transmits())
+    assert octets <= FEEDBACK_BURST + 60 * 500 * OUR_SHARE + 200
+
+
+def test_who_has_moved_asks_to_go_on() -> None:
+    one, other = End(1, 2), End(2, 1)
+    one.speak(1000.0)
+    other.session.ask_to_resume(Resume(1, 65_535, 3.0), (65_530,), 1000.0)
+    (octets,) = other.session.transmits()
+    one.session.receive(parse_rtcp(octets), 1000.1, len(octets))
+    assert one.session.events() == [ResumeWanted(Resume(1, 65_535, 3.0)), PacketsMissing((65_530,))]
+    third = End(3, 2)
+    third.session.receive(parse_rtcp(octets), 1000.1, len(octets))
+    assert third.session.events() == [], "another stream is meant"
+
+
+def test_an_application_that_is_none_of_ours_is_passed_over() -> None:
+    one = End(1, 2)
+    ours = write_resume(2, Resume(1, 7, 3.0))
+    for other in (ours._replace(name=b"ABCD"), ours._replace(subtype=2), ours._replace(data=ours.data[:4])):
+        one.session.receive([other], 1000.0)
+    assert one.session.events() == []
+
+
+def test_reports_are_as_far_apart_as_was_agreed() -> None:
+    """T_rr_interval (RFC 4585 section 3.4); and who reports seldom is not given up earlier."""
+    one, other = End(1, 2), End(2, 1)
+    for end in (one, other):
+        end.session.report_interval = 20.0
+    times = [at for at, end, _ in call(one, other, 300.0) if end is one]
+    assert 300 / 30 <= len(times) <= 300 / 8
+    assert one.session.peer_cnames
 
 
 def test_memory_is_bounded() -> None:

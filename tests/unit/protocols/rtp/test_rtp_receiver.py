@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import pytest
 
 from segue.protocols.rtp.packet import RtpPacket
@@ -69,6 +71,37 @@ def test_what_was_sent_again_after_an_outage_is_taken() -> None:
     assert fed(source, list(range(101, 1100))) == list(range(101, 1100))
     assert source.lost == 1
     assert source.receive(packet(1100 - MAX_MISORDER), 30.0) is None
+
+
+def test_an_outage_that_is_made_good_changes_no_report_but_for_its_time() -> None:
+    """Two seconds do not get through; then come the newest and twice as many old ones, each on two paths."""
+    repaired, undisturbed = RtpSource(7, 8000), RtpSource(7, 8000)
+    first = 65_400  # over the wrap
+    for number in range(first, first + 500):
+        undisturbed.receive(packet(number), number * 0.02 + 0.04)
+    for number in range(first, first + 100):
+        repaired.receive(packet(number), number * 0.02 + 0.04)
+    during = repaired.report_block()
+    late = iter(range(first + 100, first + 200))
+    for number in range(first + 200, first + 500):
+        now = number * 0.02 + 0.04
+        for arrived in [number, *islice(late, 2)]:
+            assert repaired.receive(packet(arrived), now) == arrived
+            assert repaired.receive(packet(arrived), now + 0.007) is None
+        assert repaired.extended_sequence == number
+    assert repaired.duplicates == 400
+    assert during.fraction_lost == 0
+    assert repaired.report_block() == undisturbed.report_block()
+    assert repaired.jitter < 1e-6
+
+
+def test_packets_that_are_only_reordered_count_in_the_jitter() -> None:
+    """RFC 3550 section 6.4.1: in the order of arrival, not of sequence."""
+    source = RtpSource(7, 8000)
+    source.receive(packet(1), 0.02)
+    source.receive(packet(3), 0.06)
+    source.receive(packet(2), 0.07)
+    assert source.jitter == pytest.approx(240 / 16)
 
 
 def test_a_jump_is_believed_when_the_next_packet_confirms_it() -> None:

@@ -31,6 +31,7 @@ addresses = st.one_of(
     st.builds(Address, st.ip_addresses(v=6).map(str), st.integers(0, 65535)),
 )
 texts = st.text(max_size=127)
+reasons = st.text(st.characters(categories=("L", "N", "P", "S")), max_size=127)
 families = st.sampled_from([4, 6])
 algorithm = st.builds(a.PasswordAlgorithm, st.integers(0, 65535), st.binary(max_size=9))
 codes = st.integers(300, 699)
@@ -43,7 +44,7 @@ def u(bits: int) -> st.SearchStrategy[int]:
 VALUES: dict[Attribute[Any], st.SearchStrategy[Any]] = {
     a.MAPPED_ADDRESS: addresses,
     a.USERNAME: texts,
-    a.ERROR_CODE: st.builds(a.ErrorCode, codes, texts),
+    a.ERROR_CODE: st.builds(a.ErrorCode, codes, reasons),
     a.UNKNOWN_ATTRIBUTES: st.lists(u(16), max_size=9).map(tuple),
     a.REALM: texts,
     a.NONCE: st.binary(max_size=127),
@@ -71,7 +72,7 @@ VALUES: dict[Attribute[Any], st.SearchStrategy[Any]] = {
     a.DONT_FRAGMENT: st.just(True),
     a.RESERVATION_TOKEN: st.binary(min_size=8, max_size=8),
     a.ADDITIONAL_ADDRESS_FAMILY: families,
-    a.ADDRESS_ERROR_CODE: st.builds(a.AddressError, families, codes, texts),
+    a.ADDRESS_ERROR_CODE: st.builds(a.AddressError, families, codes, reasons),
     a.ICMP: st.builds(a.IcmpError, u(8), u(8), u(32)),
     a.MOBILITY_TICKET: st.binary(max_size=300),
 }

@@ -188,12 +188,22 @@ def test_on_a_stream_it_ends_it() -> None:
     assert it.client.events() == [AllocationFailed("the relay's answers do not prove who it is")]
 
 
-@pytest.mark.parametrize("code", [400, 403, 405, 437, 440, 442, 486, 500, 508, 699])
+@pytest.mark.parametrize("code", [400, 403, 437, 440, 442, 486, 500, 508, 699])
 def test_a_refusal_is_told(code: int) -> None:
     it = bench()
     it.challenge(it.request())
     it.answer(it.request(), code=code)
     assert it.client.events() == [AllocationFailed("the relay refuses: why", code)]
+
+
+def test_where_mobility_is_forbidden_it_does_without() -> None:
+    it = bench()
+    it.challenge(it.request())
+    it.answer(it.request(), code=405)
+    again = it.request()
+    assert again.method is Method.ALLOCATE and again.get(a.MOBILITY_TICKET) is None and again.verify(KEY)
+    it.answer(again, code=405)
+    assert it.client.events() == [AllocationFailed("the relay refuses: why", 405)]
 
 
 def test_another_server_is_named_with_proof_or_over_tls_only() -> None:
@@ -426,7 +436,7 @@ def test_a_move_that_is_refused_leaves_it_where_it_was() -> None:
     it, _ = allocated(ticket=b"ticket")
     it.client.move(ELSEWHERE, it.now)
     it.answer(it.take()[0][1], code=405, path=ELSEWHERE)
-    assert it.client.events() == [MoveFailed("the relay refuses: why", 405)]
+    assert it.client.events() == [MoveFailed(ELSEWHERE, "the relay refuses: why", 405)]
     assert it.client.path == HERE and not it.client.over
 
 
@@ -434,7 +444,8 @@ def test_a_move_without_a_ticket_fails_at_once() -> None:
     it, _ = allocated()
     it.client.move(ELSEWHERE, it.now)
     assert (
-        it.client.events() == [MoveFailed("the relay cannot follow a move")] and it.client.transmits() == []
+        it.client.events() == [MoveFailed(ELSEWHERE, "the relay cannot follow a move")]
+        and it.client.transmits() == []
     )
 
 
