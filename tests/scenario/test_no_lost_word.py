@@ -68,9 +68,11 @@ class Ends:
         loss: BurstLoss | None = None,
         sequence: int | None = None,
         cn: dict[str, Any] | None = None,
+        alter: Callable[[bytes], bytes] = bytes,
         **config: Any,
     ) -> None:
-        """`config` is that of both ends, `cn` what is different there."""
+        """`config` is that of both ends, `cn` what is different there; `alter` may change the offer."""
+        self.alter = alter
         self.now = 0.0
         self.seconds = seconds
         self.cut = False
@@ -110,7 +112,8 @@ class Ends:
 
     def agree(self) -> None:
         offer = self.mn.negotiation.make_offer(LocalMedia(Address("192.0.2.1", 4000)), self.now)
-        answer = self.cn.negotiation.receive_offer(offer, LocalMedia(Address("192.0.2.2", 4000)), self.now)
+        here = LocalMedia(Address("192.0.2.2", 4000))
+        answer = self.cn.negotiation.receive_offer(self.alter(offer), here, self.now)
         self.mn.session.use(self.mn.negotiation.receive_answer(answer, self.now), self.now)
         assert self.cn.negotiation.agreement is not None
         self.cn.session.use(self.cn.negotiation.agreement, self.now)
@@ -269,6 +272,24 @@ def test_a_phone_that_does_not_know_it_gets_nothing_of_it() -> None:
     assert {statistics(end).sent_late + statistics(end).resent for end in ends.ends} == {0}
     assert all(not isinstance(packet, GenericNack | Application) for packet in ends.reports())
     assert len({octets for _, octets in ends.mn.sent}) == len(ends.mn.sent)
+
+
+def test_with_a_standard_phone_what_is_asked_for_is_sent_again() -> None:
+    """RTP/AVPF with a generic NACK (RFC 4585): nothing is kept back, nobody asks to go on, each end asks for what is
+    missing, with a report."""
+
+    def with_feedback(body: bytes) -> bytes:
+        return body.replace(b"RTP/AVP ", b"RTP/AVPF ") + b"a=rtcp-fb:* nack\r\n"
+
+    ends = Ends(seconds=16.0, extensions=(), alter=with_feedback)
+    ends.outage(5.0, 1.0)
+    ends.run()
+    assert_every_word_is_heard(ends)
+    assert statistics(ends.mn).sent_late == 0
+    assert statistics(ends.mn).resent >= 49
+    reports = ends.reports()
+    assert any(isinstance(packet, GenericNack) for packet in reports)
+    assert not any(isinstance(packet, Application) for packet in reports)
 
 
 def test_who_does_not_wait_is_sent_nothing_late_and_the_other_hears_all() -> None:

@@ -219,7 +219,8 @@ class MediaSession:
         self._repair.ask(now)
         if self._playout is not None and (given_up := self._repair.given_up()):
             self._playout.abandon(given_up)
-        return self._repair.late(now, may_send)
+        agreement = self.agreement
+        return self._repair.late(now, may_send) if agreement is not None and agreement.sends else []
 
     def resume_came(self) -> bool:
         """Whether the peer has moved, and asked to go on with what it missed, since this was asked last: `resume` is
@@ -233,7 +234,7 @@ class MediaSession:
     def link_lost(self, now: float) -> None:
         """Nothing can leave or come from now on: what `send` makes is kept, when the peer would wait for it."""
         self._trace.note("media", "link lost", at=now)
-        self._repair.link_lost()
+        self._repair.link_lost(now)
         if self._playout is not None:
             self._playout.expect_outage(now)
 

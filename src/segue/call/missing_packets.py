@@ -11,7 +11,7 @@ OUTAGE = 5  # packets missing in a row: no reordering, asked for at once
 REORDERING_TIME = 0.04  # seconds after which a packet is missing though none came since
 ASKS = 4  # times at most that a packet is asked for
 FIRST_WAIT = 0.2  # seconds until the next try while the round trip is not known
-SHORTEST_WAIT = 0.06  # seconds
+SHORTEST_WAIT, LONGEST_WAIT = 0.06, 1.0  # seconds: what a round trip of the path before may have us believe
 MOST = 512  # packets asked for in one message: what the peer keeps
 SENDER_PACE = 2.0  # at which we know that late packets come (call.sent_packets)
 PACKET_TIMES = 0.01, 0.2  # seconds: what is believed of a peer's packet time
@@ -118,7 +118,7 @@ class MissingPackets:
         if not self._holes or now < self._due or self._heard_at <= self._asked_at:
             return ()
         self._give_up(now)
-        wait = FIRST_WAIT if round_trip is None else max(1.5 * round_trip, SHORTEST_WAIT)
+        wait = FIRST_WAIT if round_trip is None else min(max(1.5 * round_trip, SHORTEST_WAIT), LONGEST_WAIT)
         asking = [number for number, hole in self._holes.items() if hole.ask_at <= now][:MOST]
         for rank, number in enumerate(asking):
             hole = self._holes[number]

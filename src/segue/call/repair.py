@@ -15,6 +15,7 @@ from segue.call.sent_packets import SentPackets
 from segue.protocols.rtcp.resume import Resume
 from segue.protocols.rtcp.session import PacketsMissing, ResumeWanted, RtcpEvent, RtcpSession
 
+HEARD_AGAIN = 0.5  # seconds after a loss of the link from which media that comes shows that there is one
 UNANSWERED = 3  # requests in reduced size in a row without an answer: something on the way drops them
 
 
@@ -37,7 +38,7 @@ class Repair:
         self._feedback: Feedback = NO_FEEDBACK
         self._sent = SentPackets()
         self._missing: MissingPackets | None = None  # of the source heard last
-        self._link_lost = False
+        self._lost_at: float | None = None  # when the link went, while it is gone
         self._resume: Resume | None = None  # that the peer asked for
         self._resume_came = False
         self._past = RepairStatistics()  # of sources that are not heard any more
@@ -63,20 +64,20 @@ class Repair:
 
     # What we send
 
-    def link_lost(self) -> None:
+    def link_lost(self, now: float) -> None:
         """Nothing can leave."""
-        self._link_lost = True
+        self._lost_at = now
 
     def path_back(self, now: float) -> None:
         """It can again; what the peer's listener would not wait for is left out."""
-        self._link_lost = False
+        self._lost_at = None
         self._sent.drop_held(now - self._feedback.peer_waits)
 
     def out(self, octets: bytes, duration: float, now: float) -> bytes | None:
         """A sealed packet of `duration` seconds: itself when it is to leave now. With a peer that would not wait for
         it, it leaves into nowhere as ever."""
         feedback = self._feedback
-        if self._link_lost and feedback.peer_waits:
+        if self._lost_at is not None and feedback.peer_waits:
             self._sent.held(octets, duration, now)
             return None
         if feedback.answers:
@@ -85,7 +86,7 @@ class Repair:
 
     def late(self, now: float, may_send: Callable[[int], bool]) -> list[bytes]:
         """What leaves late, now."""
-        return [] if self._link_lost else self._sent.late(now, may_send)
+        return [] if self._lost_at is not None else self._sent.late(now, may_send)
 
     def take(self, event: RtcpEvent, now: float) -> None:
         """What the peer's RTCP asked for."""
@@ -110,6 +111,8 @@ class Repair:
 
     def heard(self, ssrc: int, extended: int, media_time: float, now: float) -> None:
         """The first copy of a packet has come; `media_time` is its timestamp in seconds."""
+        if self._lost_at is not None and now - self._lost_at > HEARD_AGAIN:
+            self.path_back(now)
         if not self._feedback.asks:
             return
         missing = self._missing

@@ -16,7 +16,7 @@ PACE = 2.0  # seconds of late speech in a second: with what is said meanwhile 3 
 BURST = 0.06  # seconds of late speech that may leave at once
 COPIES = 3  # of a packet beyond the first: a peer that asks more often is not helped by more
 BUDGET = 1 << 18  # octets that may leave again without any leaving once meanwhile
-UNKNOWN_ROUND_TRIP = 0.2  # seconds
+UNKNOWN_ROUND_TRIP, LONGEST_ROUND_TRIP = 0.2, 0.5  # seconds; what the peer reports may be of the path before
 MOST_ASKED = 1024  # packets that one message may ask for; more than are ever kept
 
 
@@ -124,7 +124,7 @@ class SentPackets:
         if number in self._held or not self._kept(number, now):
             return
         late = self._late.get(number)
-        recently = UNKNOWN_ROUND_TRIP if round_trip is None else round_trip
+        recently = UNKNOWN_ROUND_TRIP if round_trip is None else min(round_trip, LONGEST_ROUND_TRIP)
         if late is not None and (late.copies >= COPIES or now - late.left_at < recently):
             return
         at = bisect_left(self._waiting, number)
