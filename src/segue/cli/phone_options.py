@@ -108,6 +108,18 @@ _PHONE: Options = [
     ("--turn-user", {"metavar": "NAME", "help": "User name for the relays. [that of your address]"}),
     ("--turn-password-file", _FILE | {"help": "File (mode 600) with the password for the relays."}),
     (
+        "--metered",
+        {"multiple": True, "metavar": "NAME", "help": "An interface that costs by the octet; repeatable."},
+    ),
+    (
+        "--duplicates-per-hour",
+        {
+            "type": click.IntRange(0),
+            "metavar": "KB",
+            "help": "Duplicates on metered networks in an hour, in kilobytes; a call gets 2/5 of it. [5000]",
+        },
+    ),
+    (
         "--resolver-dir",
         {
             "metavar": "DIR",
@@ -209,6 +221,8 @@ def read_config(given: dict[str, Any]) -> PhoneConfig:
             family=int(options["family"]) if "family" in options else None,
             resolver_dir=options.get("resolver_dir", ""),
             radio=options.get("radio", ""),
+            metered=tuple(options.get("metered", ())),
+            duplicates=_duplicates(options.get("duplicates_per_hour")),
             stun=tuple(options.get("stun", ())),
             relays=_relays(options, account.username),
             preferences=Preferences(soft=options.get("mode", "soft") == "soft"),
@@ -230,6 +244,14 @@ def _relays(options: dict[str, Any], username: str) -> tuple[RelayServer, ...]:
         raise LocalError("a relay wants a password", "give --turn-password-file")
     password = Secret(_read_secret(path) if path else "")
     return tuple(RelayServer(uri, options.get("turn_user", username), password) for uri in uris)
+
+
+def _duplicates(kilobytes: int | None) -> DuplicationLimits:
+    from segue.mobility.budget import DuplicationLimits
+
+    if kilobytes is None:
+        return DuplicationLimits()
+    return DuplicationLimits(per_call=400 * kilobytes, per_hour=1000 * kilobytes)
 
 
 def suite_of(name: str) -> Suite:

@@ -20,6 +20,7 @@ from segue.call.call_media import Ports
 from segue.call.flows import CloseWanted, FlowDown, FlowEvent, Flows, FlowUp, Origin, Probed, Server
 from segue.call.keying import Keying
 from segue.call.registration import Identity, Registration
+from segue.mobility.budget import DuplicationBudget
 from segue.mobility.conductor import Conductor
 from segue.mobility.observation import AnswerFact, Attachment, Fact, Observation, SleepFact
 from segue.mobility.policy import Policy
@@ -107,6 +108,8 @@ class UserAgent:
             initial_sequence=config.lab.initial_sequence,
             trace=trace,
         )
+        networks = config.networks
+        self.duplication = DuplicationBudget(frozenset(networks.metered), networks.duplicates)
         self._trace = trace
         self._moves = Moves(self)
         self._wishes: list[_Wish] = []
