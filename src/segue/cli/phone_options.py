@@ -18,6 +18,7 @@ from segue.cli.option_file import config_option
 if TYPE_CHECKING:
     from segue.base.keying import Suite
     from segue.call.relays import RelayServer
+    from segue.mobility.budget import DuplicationLimits
     from segue.phone.config import PhoneConfig
 
 Options = list[tuple[str, dict[str, Any]]]

@@ -8,6 +8,7 @@ from segue.base.errors import LocalError
 from segue.base.secret import Secret
 from segue.call.config import MediaConfig
 from segue.call.relays import RelayServer
+from segue.mobility.budget import DuplicationLimits
 from segue.mobility.policy import Preferences
 from segue.protocols.turn.uri import parse_server_uri
 
@@ -85,13 +86,16 @@ class Networks:
     INTERFACE.conf in resolv.conf's format for each network, as `segue attach` writes it; without it
     /etc/resolv.conf serves all. `radio`: a socket at which the radio's signal is reported
     (`mobility.service`); empty: a network that fades is left when it is lost. `stun`: URIs of servers that tell where
-    we seem to be (`stun:host`, RFC 7064); `relays`: TURN servers.
+    we seem to be (`stun:host`, RFC 7064); `relays`: TURN servers. `metered` names interfaces whose octets cost money:
+    duplicates there are bounded by `duplicates`.
     """
 
     interfaces: tuple[str, ...] = ()
     family: int | None = None
     resolver_dir: str = ""
     radio: str = ""
+    metered: tuple[str, ...] = ()
+    duplicates: DuplicationLimits = field(default_factory=DuplicationLimits)
     stun: tuple[str, ...] = ()
     relays: tuple[RelayServer, ...] = ()
     preferences: Preferences = field(default_factory=Preferences)
