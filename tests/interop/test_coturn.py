@@ -98,6 +98,7 @@ class Phone:
             [RelayServer(uri, USER, Secret(password))],
             SystemEntropy(),
             send=self.send,
+            is_here=lambda port: port in self._sockets,
             deliver=lambda _, path, octets, __: self.got.put_nowait((path, octets)),
             on_event=lambda _, event: self.events.put_nowait(event),
             resolver=lambda _: resolver,
@@ -282,6 +283,7 @@ def test_without_mobility_a_move_gets_another_address(tmp_path: File) -> None:
         first = await phone.relayed()
         assert not first.follows
         phone.lose(phone.port)
+        assert isinstance(gone := await phone.event(), RelayedPortGone) and gone.port == first.port
         phone.open(OTHER)
         second = await phone.relayed()
         assert second.port != first.port and second.base.address.host == OTHER

@@ -26,6 +26,7 @@ def relaying(uri: str, told: asyncio.Queue[tuple[str, RelayEvent]]) -> Relaying:
         [RelayServer(uri, "alice", Secret("sesame"))],
         SystemEntropy(),
         send=lambda path, octets: sent.append((path, octets)),
+        is_here=lambda _: True,
         deliver=lambda *_: None,
         on_event=lambda call_id, event: told.put_nowait((call_id, event)),
         resolver=lambda _: resolver,

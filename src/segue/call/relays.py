@@ -193,6 +193,7 @@ class Relays:
             allocation.client.close(now)
             self._out += allocation.client.transmits()
             self._forget(allocation)
+            self._events += [RelayedPortGone(port, base, "given back") for port in allocation.ports]
         self._forget_base(base)
 
     def lost(self, base: LocalPort, why: str) -> None:

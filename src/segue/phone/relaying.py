@@ -55,9 +55,9 @@ class _MediaPort:
 
 
 class Relaying:
-    """`send` sends a datagram from a media port. `resolver` gives that of an interface. `on_event` is told of relayed
-    ports, with the call that they belong to; `deliver` gets what peers send to those behind streams. `families`: of
-    relayed addresses."""
+    """`send` sends a datagram from a media port, `is_here` tells whether a port's network is. `resolver` gives that
+    of an interface. `on_event` is told of relayed ports, with the call that they belong to; `deliver` gets what peers
+    send to those behind streams. `families`: of relayed addresses."""
 
     def __init__(
         self,
@@ -65,6 +65,7 @@ class Relaying:
         entropy: Entropy,
         *,
         send: Callable[[Path, bytes], object],
+        is_here: Callable[[LocalPort], bool],
         deliver: Deliver,
         on_event: OnEvent,
         resolver: Callable[[str], Resolver],
@@ -75,6 +76,7 @@ class Relaying:
         self.relays = Relays(entropy, families=families, trace=trace)
         self._servers = tuple(servers)
         self._send = send
+        self._is_here = is_here
         self._deliver = deliver
         self._on_event = on_event
         self._resolver = resolver
@@ -94,8 +96,12 @@ class Relaying:
     def opened(self, port: LocalPort, call_id: str) -> None:
         """A call has a media port: each server is asked for a relayed address, over the port's network; or to keep
         the one that was reached over a network that is gone, when it can (RFC 8016)."""
-        stranded = [old for old, media in self._media.items() if media.call_id == call_id and media.stranded]
-        bases = [base for old in stranded for base in (old, *self._media[old].bases)]
+        left = [
+            old
+            for old, media in self._media.items()
+            if media.call_id == call_id and (media.stranded or not self._is_here(old))
+        ]
+        bases = [base for old in left for base in (old, *self._media[old].bases)]
         self._media[port] = _MediaPort(call_id)
         for server in self._servers:
             self._start(port, self._reach(port, server, bases))
@@ -121,6 +127,7 @@ class Relaying:
 
     def _release(self, port: LocalPort, media: _MediaPort) -> None:
         now = self._loop.time()
+        media.stranded = False
         for base in (port, *media.bases):
             self._moving.pop(base, None)
             self.relays.close(base, now)
@@ -235,7 +242,7 @@ class Relaying:
         self._settle()
 
     def _redirect(self, wanted: StreamWanted) -> None:
-        port = self._media_port(wanted.base)
+        port = self.media_port(wanted.base)
         connection = self._streams.pop(wanted.base, None)
         if connection is not None:
             connection.close()
@@ -287,12 +294,12 @@ class Relaying:
             if media.stranded and media.call_id == call_id and not waits:
                 self._release(port, media)
 
-    def _media_port(self, base: LocalPort) -> LocalPort | None:
+    def media_port(self, base: LocalPort) -> LocalPort | None:
         """The one that a base is, or is a stream for."""
         return next((port for port, each in self._media.items() if base == port or base in each.bases), None)
 
     def _call_of(self, base: LocalPort) -> str | None:
-        port = self._media_port(base)
+        port = self.media_port(base)
         return None if port is None else self._media[port].call_id
 
     def _arm(self) -> None:
