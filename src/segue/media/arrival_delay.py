@@ -31,6 +31,7 @@ class ArrivalDelay:
         "_high",
         "_interval_end",
         "_low",
+        "_moving_until",
         "_required",
         "_weights",
         "anchored_at",
@@ -43,6 +44,7 @@ class ArrivalDelay:
         self._entries = 0
         self._expected: list[tuple[float, float]] = []  # extra seconds, and until when
         self._required = (0.0, 0.0)  # a delay, and until when
+        self._moving_until = 0.0  # a move is expected: what the delay does is none of the path's jitter
         self._back_at = 0.0  # when media came back after an outage; 0: that is over
         self._high = 0.0
         self.target = FIRST_TARGET
@@ -101,8 +103,13 @@ class ArrivalDelay:
         self._required = (max(delay, required) if now < until else delay, now + duration)
         self._aim(now)
 
+    def expect_move(self, extra: float, now: float, duration: float) -> None:
+        """A move is coming: have a target `extra` over what is learnt, and do not take its step for jitter."""
+        self._moving_until = max(self._moving_until, now + duration)
+        self.expect(extra, now, duration)
+
     def expect(self, extra: float, now: float, duration: float) -> None:
-        """Have a target `extra` over what is learnt, for `duration`: a move is coming, or redundancy."""
+        """Have a target `extra` over what is learnt, for `duration`."""
         until = now + duration
         # What is both smaller and over sooner adds nothing; so the list stays short.
         self._expected = [entry for entry in self._expected if entry[0] > extra or entry[1] > until]
@@ -117,6 +124,15 @@ class ArrivalDelay:
         self.target = min(LARGEST_TARGET, max(self._learnt() + extra, required if now < until else 0.0))
 
     def _close_interval(self, now: float) -> None:
+        if now >= self._moving_until:
+            self._learn()
+        self._aim(now)
+        self.base = self._low
+        self._low = float("inf")
+        self._high = 0.0
+        self._interval_end = now + INTERVAL
+
+    def _learn(self) -> None:
         entries = self._entries = self._entries + 1
         kept = min(FORGET, 1.0 - START_WEIGHT / (entries + 1.0))
         weights = self._weights
@@ -124,11 +140,6 @@ class ArrivalDelay:
             if weight:
                 weights[step] = weight * kept
         weights[min(STEPS - 1, int(self._high / STEP))] += 1.0 - kept
-        self._aim(now)
-        self.base = self._low
-        self._low = float("inf")
-        self._high = 0.0
-        self._interval_end = now + INTERVAL
 
     def _learnt(self) -> float:
         """The quantile's upper edge and one step to spare, within the bounds."""

@@ -21,15 +21,21 @@ LONGEST_PERIOD = 0.015  # 66 Hz
 COMPARED = 0.020  # seconds of speech the period is measured on
 FADE_FROM = 0.010  # seconds of loss
 SILENT_AT = 0.060
+PERIODS = 3
 PARTS = 6  # decoded pieces kept: 60 ms when they are as short as 10 ms
 
 
 class Concealment:
-    """Hears all that is played of one stream at `rate` Hz, and invents what is missing. int16, mono."""
+    """Hears all that is played of one stream at `rate` Hz, and invents what is missing. int16, mono.
 
-    def __init__(self, rate: int) -> None:
+    `silent_at`: seconds into the loss. `periods`: how many are repeated at most; a single one says nothing again
+    that a listener could take for a word.
+    """
+
+    def __init__(self, rate: int, silent_at: float = SILENT_AT, periods: int = PERIODS) -> None:
         self._rate = rate
-        self._gain = _gain(rate)
+        self._periods = periods
+        self._gain = _gain(rate, silent_at)
         self._parts: deque[Samples] = deque(maxlen=PARTS)
         self._invented: Wave | None = None  # the whole repetition, from the beginning of the loss to silence
         self._position = 0  # samples invented so far in this loss
@@ -42,7 +48,7 @@ class Concealment:
         return samples
 
     def conceal(self, count: int) -> Samples:
-        """`count` samples that continue what was heard last; silence 60 ms into a loss."""
+        """`count` samples that continue what was heard last, and fade to silence."""
         if self._invented is None:
             self._invented = self._invent()
             self._position = 0
@@ -91,7 +97,7 @@ class Concealment:
         ten, quarter = self._rate // 100, period // 4
         positions = np.arange(len(self._gain))
         wave = _loop(past, period, quarter).take(positions, mode="wrap")
-        for periods, begin in ((2, ten), (3, 2 * ten)):
+        for periods, begin in ((2, ten), (3, 2 * ten))[: self._periods - 1]:
             # Begin the longer loop where the shorter one is in its period.
             onward = positions[: len(wave) - begin] + begin % period
             longer = _loop(past, periods * period, quarter).take(onward, mode="wrap")
@@ -109,7 +115,7 @@ def _loop(past: Wave, length: int, quarter: int) -> Wave:
     return loop
 
 
-@lru_cache(maxsize=4)
-def _gain(rate: int) -> Wave:
-    times = np.arange(int(SILENT_AT * rate), dtype=np.float32) / rate
-    return np.clip((SILENT_AT - times) / (SILENT_AT - FADE_FROM), 0.0, 1.0)
+@lru_cache(maxsize=8)
+def _gain(rate: int, silent_at: float) -> Wave:
+    times = np.arange(int(silent_at * rate), dtype=np.float32) / rate
+    return np.clip((silent_at - times) / (silent_at - FADE_FROM), 0.0, 1.0)

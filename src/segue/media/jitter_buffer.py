@@ -25,7 +25,8 @@ from enum import Enum
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from segue.media.arrival_delay import LARGEST_TARGET, STEP, ArrivalDelay
+from segue.media.arrival_delay import ArrivalDelay
+from segue.media.lateness import Lateness
 from segue.media.speech_policy import CONTINUOUS, SpeechPolicy
 
 CAPACITY = 1024  # packets: ten seconds at 10 ms, and as many as an SRTP receiver believes to be no replay
@@ -33,13 +34,8 @@ LONGEST_PACKET = 0.2  # seconds; the longest that any phone is known to send
 EARLY = 0.3  # seconds that a packet may come before its time without a second one to confirm it
 JUMP = 1.0  # seconds beyond the largest delay at which timestamps must have been restarted
 SAME_STREAM = 3000  # sequence numbers: a minute in which timestamps that advance just as they do are believed
-OUTAGE = 0.15  # seconds of starvation that are no jitter but a move or a fault of the network
-REPAIR = 0.5  # seconds after an outage in which reordered packets are what it held up
-LONGEST_LOSS = 4  # packets missing in a row that a bad link loses; more is an outage
-REPAIRED_TIME = 20.0  # seconds after a packet was sent again for which the delay allows for another
 HURRY = 3  # times as fast do the talker's pauses pass while the talk is late
 HELD = 0.02  # seconds for which the first packet after a wait is held, unless a second one comes
-OUTAGES_APART = 10.0  # seconds: outages nearer to each other than this are what the path is like
 SLACK = 0.01  # seconds of delay that may be wanting after a hole
 CONFIRMING = 0.2  # seconds within which a second strange packet confirms the first
 LATE_RUN = 3  # new packets in a row that were all late: the stream is elsewhere now
@@ -79,6 +75,7 @@ class JitterBuffer:
 
     def __init__(self, clock_rate: int, policy: SpeechPolicy = CONTINUOUS) -> None:
         self.arrival = ArrivalDelay()
+        self._lateness = Lateness(self.arrival)
         self.policy = policy
         self.lookahead = 0.0  # seconds by which redundancy in the next packet comes later than what was lost
         self.ticks = 0  # duration of what the last pull gave or lacked
@@ -101,11 +98,6 @@ class JitterBuffer:
         self._empty = True  # nothing was received since the (re)start
         self._starved_at = float("-inf")  # when the playhead began to stand still
         self._starved = False
-        self._outage_at = float("-inf")  # when the last outage ended, or what it held up still came
-        self._outage_expected = float("-inf")  # until when
-        self._trouble_at = float("-inf")  # when the path last showed more than jitter that was allowed for
-        self._trouble_before = float("-inf")  # and before that
-        self._repaired_at = float("-inf")  # when more was missing than a bad link loses, or came of it
         self._abandoned: set[int] = set()  # sequence numbers that will not be sent again
         self._late_run = 0
         self._strange: tuple[_Packet, float] | None = None  # far from its time; a second one will tell
@@ -131,11 +123,11 @@ class JitterBuffer:
 
     def expect_move(self, extra: float, now: float, duration: float) -> None:
         """A move is expected: have `extra` seconds more delay than learnt for `duration` seconds."""
-        self.arrival.expect(extra, now, duration)
+        self.arrival.expect_move(extra, now, duration)
 
     def expect_outage(self, now: float) -> None:
         """Our own link is gone: that nothing comes from now on says nothing of the path's jitter."""
-        self._outage_expected = now + self.policy.limit
+        self._lateness.expect_outage(now + self.policy.limit)
 
     def abandon(self, sequences: Iterable[int]) -> None:
         """These packets will not be sent again."""
@@ -180,8 +172,8 @@ class JitterBuffer:
         ahead = (sequence - self._highest) & 0xFFFF
         newest = 0 < ahead < 0x8000
         if newest:
-            if ahead > LONGEST_LOSS and self.policy.waits:
-                self._repaired_at = now
+            if ahead > 1 and self.policy.waits:
+                self._lateness.hole(ahead - 1, now)
             self._seen = ((self._seen << ahead) | 1) & WINDOW_MASK if ahead < WINDOW else 1
             self._highest = sequence
             self._latest = extended
@@ -195,11 +187,11 @@ class JitterBuffer:
             return self._arrive_late(packet, delay, now, newest)
         self._late_run = 0
         if self._starved and not packets and delay > arrival.base:
-            self._end_starvation(delay, now)
+            self._lateness.starvation_ended(delay, self._starved_at, self.policy, now)
         elif newest:
             arrival.observe(delay, now)
         else:
-            self._observe_reordered(delay, now)
+            self._lateness.reordered(delay, self.policy, now)
         if not packets or extended > packets[-1][0]:
             packets.append(packet)
         elif not self._insert(packet):
@@ -247,41 +239,6 @@ class JitterBuffer:
         """Whether the timestamp is as far from the newest one as the sequence number says."""
         ahead = ((sequence - self._highest + 0x8000) & 0xFFFF) - 0x8000
         return abs(ahead) < SAME_STREAM and timestamp - self._latest == ahead * ticks
-
-    def _end_starvation(self, delay: float, now: float) -> None:
-        """What ends a starvation shows the new path's delay.
-
-        A short one was jitter to be learnt from. An outage was not: no delay would have covered it, and all
-        that came of a larger one now would be a longer way for every word. Unless outages go on.
-        """
-        outage = now - self._starved_at >= OUTAGE
-        if self.policy.complete and (outage or now < self._outage_expected or self._first_trouble(now)):
-            self._outage_at = now
-            self.arrival.resume(now)
-            return
-        if not outage or now - self._outage_at < OUTAGES_APART:
-            self.arrival.observe(delay, now)
-        if outage:
-            self._outage_at = now
-        self.arrival.anchor(delay, now)
-
-    def _observe_reordered(self, delay: float, now: float) -> None:
-        """What was sent again says nothing of the path's jitter. But where packets are lost now and then, they are
-        played in time if the delay is as long as it takes to send them again."""
-        if now - max(self._outage_at, self._repaired_at) < REPAIR:
-            self._repaired_at = now
-        elif not self.policy.waits:
-            self.arrival.observe(delay, now)
-        elif (late := delay - self.arrival.base) < LARGEST_TARGET and not self._first_trouble(now):
-            self.arrival.require(late + 2 * STEP, now, REPAIRED_TIME)
-
-    def _first_trouble(self, now: float) -> bool:
-        """Where every word is waited for, a first starvation or repair costs a moment; to learn from it would cost a
-        longer way for every word. What happens again within some seconds is what the path is like."""
-        before, self._trouble_at = self._trouble_at, now
-        if now - before > REPAIR:
-            self._trouble_before = before
-        return self.policy.waits and now - self._trouble_before > OUTAGES_APART
 
     def _is_copy(self, behind: int) -> bool:
         if behind >= WINDOW:
@@ -427,17 +384,17 @@ class JitterBuffer:
         return now - head.arrived >= HELD or self._held() > head[1] * self._period
 
     def _give_up(self, now: float) -> None:
-        """What is later than the limit."""
-        frames = (now - self.arrival.base - self.policy.limit) / self._period - self._playhead
-        late = int(frames) // self.frame_ticks * self.frame_ticks
-        packets, oldest = self._packets, self._playhead + late
-        if late <= 0 or not packets or (self._pause and packets[0][0] >= oldest):
-            return
-        while packets and packets[0][0] + (packets[0][1] >> 1) <= oldest:
+        """What comes, or would come, later than the limit. What came in time is played though others were waited for
+        meanwhile."""
+        packets, late = self._packets, self.arrival.base + self.policy.limit
+        while packets and packets[0][4] - packets[0][0] * self._period > late:
             head = packets.popleft()
+            self._jump_to(head[0] + head[1])
             self._played = head[2]
             self.discarded += 1
-        self._jump_to(min(oldest, packets[0][0]) if packets else oldest)
+        if packets and not self._pause:
+            frames = int((now - late) / self._period - self._playhead) // self.frame_ticks
+            self._jump_to(min(self._playhead + frames * self.frame_ticks, packets[0][0]))
 
     @property
     def _pause(self) -> bool:

@@ -62,6 +62,11 @@ class PlayoutStatistics:
     target_ms: float = 0.0  # the delay that is aimed at, behind the fastest recent packet
 
 
+def _bridge(rate: int) -> Concealment:
+    """What is played while the talk stands still: it fades soon, and repeats nothing that goes on afterwards."""
+    return Concealment(rate, silent_at=0.040, periods=1)
+
+
 class Playout:
     """One received stream as PCM.
 
@@ -88,7 +93,7 @@ class Playout:
         self._ready = _NOTHING  # decoded, not played yet; `_codec.sample_rate`
         self._before = _NOTHING  # what was played last
         self._resampled = _NOTHING  # at `rate`, not played yet
-        self._bridge = Concealment(self._codec.sample_rate)
+        self._bridge = _bridge(self._codec.sample_rate)
         self._waiting = False  # the talk stands still: `_bridge` is played
         self._pace = Pace()
         self._played = 0.0  # seconds of sound given
@@ -174,7 +179,7 @@ class Playout:
         past, past_rate = self._before, self._codec.sample_rate
         if codec.sample_rate != past_rate:
             self._before = _NOTHING
-            self._bridge = Concealment(codec.sample_rate)
+            self._bridge = _bridge(codec.sample_rate)
             if self._waiting:
                 self._bridge.conceal(codec.frame_samples)  # nothing, from which the sound fades in
         self._codec = codec

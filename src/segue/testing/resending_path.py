@@ -37,14 +37,16 @@ class Outage:
 
 @dataclass
 class ResendingPath:
-    """`newest_first`: what is said now leaves before what waits, else behind it. `resends`: whether lost packets
-    are sent again at all. `speaks`: whether packet n exists (silence suppression)."""
+    """`newest_first`: what is said now leaves before what waits, else behind it. `resends`: whether lost packets are
+    sent again at all; never those older than `keeps` seconds. `speaks`: whether packet n exists (silence suppression).
+    """
 
     link: LinkConfig = field(default_factory=lambda: LinkConfig("path", 30.0))
     outages: Sequence[Outage] = ()
     pace: float = 2.0
     newest_first: bool = True
     resends: bool = True
+    keeps: float = 10.0
     speaks: Callable[[int], bool] = lambda _: True
     seed: int = 1
 
@@ -70,6 +72,7 @@ class ResendingPath:
                     heapq.heappush(waiting, (tick, now))
             credit = min(BURST, credit + self.pace * PACKET)
             if not broken:
+                waiting = [each for each in waiting if each[0] * PACKET >= now - self.keeps]
                 ready = sorted(each for each in waiting if each[1] <= now)
                 for each in ready[: int(credit / PACKET + 1e-6)]:
                     waiting.remove(each)

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from segue.base.frame import Samples
+from segue.emulator.burst_loss import BurstLoss
+from segue.emulator.link_model import LinkConfig
 from segue.media.codecs import codec_for
 from segue.media.coded_signal import analyse, coded_signal, repeated_ms, unheard_ms
 from segue.media.playout import Playout, PlayoutStatistics
-from segue.media.speech_policy import SpeechPolicy
+from segue.media.speech_policy import CONTINUOUS, SpeechPolicy
 from segue.testing.resending_path import Outage, ResendingPath
 
 PACKET = 0.020
@@ -73,14 +75,15 @@ def listen(
     payloads = [talker.encode(frame) for frame in frames]
     arrivals = path.arrivals(len(frames))
     playout = Playout({96: ear}, policy=policy)
+    order = np.cumsum([path.speaks(number) for number in range(len(frames))]) + first[0]  # sequence numbers
     recording, lag, inserted, starved = [], [], [], 0.0
-    for tick in range(len(frames) + 50):
+    for tick in range(len(frames) + 150):
         now = tick * PACKET + PHASE
         while arrivals and arrivals[0][0] <= now:
             at, number = arrivals.pop(0)
             timestamp = first[1] + number * ear.frame_ticks
             playout.put(
-                96, (first[0] + number) & 0xFFFF, timestamp & 0xFFFFFFFF, payloads[number], at, source=7
+                96, int(order[number]) & 0xFFFF, timestamp & 0xFFFFFFFF, payloads[number], at, source=7
             )
         hook(playout, now)
         recording.append(playout.get(now).samples)
@@ -127,3 +130,110 @@ def test_outages_of_any_length(length: float, pace: float) -> None:
     outage = Outage(3.0, length, asked_after=0.08)
     seconds = 5.0 + length + (length + 0.14) / CATCH_UP
     assert_complete(listen(ResendingPath(outages=[outage], pace=pace), "PCMU", seconds), outage)
+
+
+def test_two_outages_in_a_row_and_one_while_the_talk_still_catches_up() -> None:
+    outages = [Outage(3.0, 0.4), Outage(3.6, 0.3), Outage(5.5, 0.4)]
+    heard = listen(ResendingPath(outages=outages), seconds=20.0)
+    assert_complete(heard)
+    assert heard.wait(3.0, 8.0) <= sum(outage.length + SPARE for outage in outages)
+    assert heard.lag[-1] <= heard.lag[140] + NORMAL
+
+
+def test_ten_moves_in_a_row() -> None:
+    outages = [Outage(3.0 + 4.5 * each, 0.4) for each in range(10)]
+    heard = listen(ResendingPath(outages=outages), seconds=54.0)
+    assert_complete(heard)
+    assert heard.wait(3.0, 54.0) <= sum(outage.length + SPARE for outage in outages)
+    assert heard.lag[-1] <= heard.lag[140] + 2 * NORMAL
+
+
+@pytest.mark.parametrize("name", ["PCMU", "opus"])
+def test_an_outage_of_a_path_with_burst_loss_and_jitter(name: str) -> None:
+    """What is lost is waited for; then the delay is as long as it takes to send it again, and no one waits."""
+    link = LinkConfig("path", 40.0, jitter_ms=30.0, loss=BurstLoss(0.03, 2.0))
+    for seed in range(3):
+        heard = listen(ResendingPath(link, [Outage(10.0, 0.4)], seed=seed), name, 40.0)
+        assert (heard.unheard_ms, heard.repeated_ms) == (0, 0)
+        assert heard.statistics.given_up_ms == 0
+        assert heard.fastest <= SPEED
+        assert heard.wait(15.0, 40.0) <= 0.3
+
+
+def test_what_the_talker_pauses_is_no_outage_and_an_outage_may_fall_into_a_pause() -> None:
+    def speaks(number: int) -> bool:
+        """1.2 s of speech, 0.8 s of nothing: RFC 3551 section 4.1."""
+        return number % 100 < 60
+
+    outage = Outage(6.9, 1.0)
+    heard = listen(ResendingPath(outages=[outage], speaks=speaks), seconds=20.0)
+    assert (heard.unheard_ms, heard.repeated_ms) == (0, 0)
+    assert heard.statistics.given_up_ms == heard.statistics.missing == heard.statistics.restarts == 0
+    clean = listen(ResendingPath(speaks=speaks), seconds=20.0)
+    assert (clean.unheard_ms, clean.repeated_ms) == (0, 0)
+    assert clean.statistics.target_ms <= 45
+
+
+@pytest.mark.parametrize("first", [(65_536 - 170, 0xFFFF_FFFF - 170 * 160), (65_536 - 155, 7)])
+def test_numbers_wrap_in_the_outage(first: tuple[int, int]) -> None:
+    outage = Outage(3.0, 1.0)
+    assert_complete(listen(ResendingPath(outages=[outage]), seconds=14.0, first=first), outage)
+
+
+def test_an_announced_outage_is_not_learnt_from_however_often_it_comes() -> None:
+    outages = [Outage(2.0 + 2.5 * each, 0.12) for each in range(6)]
+
+    def announce(playout: Playout, now: float) -> None:
+        if any(outage.begin <= now < outage.begin + PACKET for outage in outages):
+            playout.expect_outage(now)
+
+    told = listen(ResendingPath(outages=outages, newest_first=False), seconds=20.0, hook=announce)
+    untold = listen(ResendingPath(outages=outages, newest_first=False), seconds=20.0)
+    assert_complete(told)
+    assert told.statistics.target_ms <= 30
+    assert untold.statistics.target_ms >= 80
+
+
+def test_the_delay_grows_before_an_expected_move_and_shrinks_after_it() -> None:
+    """Vatn's rule: the step to a path that is 60 ms longer is not heard."""
+
+    played = {}
+    for announced in (False, True):
+        talker, playout = codec_for("PCMU"), Playout({96: codec_for("PCMU")}, policy=COMPLETE)
+        frames = coded_signal(0, 500, 8000).reshape(-1, 160)
+        delays = []
+        waiting = [(n * PACKET + (0.03 if n < 250 else 0.09), n) for n in range(1000)]
+        for tick in range(1000):
+            now = tick * PACKET + PHASE
+            if announced and tick == 200:
+                playout.expect_move(0.080, now, 3.0)
+            while waiting and waiting[0][0] <= now:
+                at, number = waiting.pop(0)
+                playout.put(96, number, number * 160, talker.encode(frames[number % 1000]), at)
+            playout.get(now)
+            delays.append(playout.delay)
+        played[announced] = playout.statistics, delays
+    surprised, _ = played[False]
+    prepared, delays = played[True]
+    assert surprised.starved_ms >= 20
+    assert prepared.starved_ms == prepared.concealed_ms == 0
+    assert max(delays[240:250]) >= 0.090
+    assert delays[600] <= 0.060
+
+
+@pytest.mark.parametrize("resends", [True, False])
+def test_nothing_is_played_later_than_the_limit(resends: bool) -> None:
+    """5 s are missing; who listens waits for 2 s of them. What is given up is said."""
+    outage = Outage(3.0, 5.0)
+    policy = SpeechPolicy(complete=True, limit=2.0, resent=True)
+    heard = listen(ResendingPath(outages=[outage], resends=resends, keeps=2.0), seconds=14.0, policy=policy)
+    assert heard.repeated_ms == 0
+    lost = 5000 if not resends else 3000
+    assert lost - 100 <= heard.statistics.given_up_ms <= lost + 100
+    assert lost - 160 <= heard.unheard_ms <= lost + 160
+
+
+def test_in_continuous_speech_the_same_outage_costs_its_words_and_no_delay() -> None:
+    heard = listen(ResendingPath(outages=[Outage(3.0, 2.0)], resends=False), policy=CONTINUOUS)
+    assert 1900 <= heard.unheard_ms <= 2100
+    assert heard.repeated_ms == 0

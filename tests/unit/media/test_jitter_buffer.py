@@ -258,3 +258,12 @@ def test_after_a_hole_there_is_as_much_delay_as_the_path_needs() -> None:
     assert played(found)[-1] < 199  # it is still playing
     assert buffer.target >= 0.080
     assert buffer.delay(200 * PACKET + 0.007) > buffer.target - 0.01
+
+
+def test_a_path_that_is_longer_by_more_than_the_limit_is_followed() -> None:
+    for longer in (2.5, 4.0):
+        arrivals = sent(range(100)) + sent(range(100, 900), 0.03 + longer)
+        found, buffer = play(arrivals, 1200, JitterBuffer(8000, COMPLETE))
+        assert played(found)[-1] == 899
+        assert played(found) == sorted(set(played(found)))
+        assert buffer.given_up <= (longer + 0.2 if longer > COMPLETE.limit else 0.0)
