@@ -7,6 +7,7 @@ import pytest
 from segue.base.errors import RemoteError
 from segue.protocols.rtcp.packets import (
     CNAME,
+    MOST_LOST,
     Application,
     Bye,
     Chunk,
@@ -21,6 +22,7 @@ from segue.protocols.rtcp.packets import (
     parse_rtcp,
     write_rtcp,
 )
+from segue.protocols.rtcp.resume import Resume, read_resume, write_resume
 
 BLOCK = ReportBlock(0xCAFEBABE, 64, -5, 0x00010203, 17, 0x11223344, 65536)
 EXAMPLES: list[tuple[str, RtcpPacket]] = [
@@ -126,3 +128,22 @@ def test_every_truncation_is_refused() -> None:
         else:
             with pytest.raises(RemoteError):
                 parse_rtcp(whole[:length])
+
+
+def test_our_request_to_go_on_octet_for_octet() -> None:
+    """An APP (RFC 3550 section 6.7): subtype 1, our SSRC, SEGU; SSRC, sequence number, age in milliseconds."""
+    resume = Resume(0xCAFEBABE, 0xFFFE, 3.0)
+    octets = bytes.fromhex("81cc0004 0000000a 53454755 cafebabe fffe0bb8")
+    assert write_rtcp([write_resume(10, resume)]) == octets
+    (application,) = parse_rtcp(octets)
+    assert isinstance(application, Application) and read_resume(application) == resume
+    assert read_resume(write_resume(10, resume._replace(oldest=1e9))) == resume._replace(oldest=65.535)
+
+
+def test_a_datagram_that_names_more_than_anyone_keeps_is_read_in_part() -> None:
+    entries = b"".join(first.to_bytes(2, "big") + b"\xff\xff" for first in range(0, 60_000, 4))
+    octets = bytes([0x81, 205]) + (2 + len(entries) // 4).to_bytes(2, "big") + bytes(8) + entries
+    (nack,) = parse_rtcp(octets)
+    assert isinstance(nack, GenericNack)
+    assert nack.lost[:18] == (*range(17), 4)
+    assert len(nack.lost) < MOST_LOST + 17
