@@ -15,6 +15,8 @@ from segue.call.sent_packets import SentPackets
 from segue.protocols.rtcp.resume import Resume
 from segue.protocols.rtcp.session import PacketsMissing, ResumeWanted, RtcpEvent, RtcpSession
 
+NOTICED = 0.04  # seconds that a link may be gone before it is noticed
+UNDER_WAY = 0.1  # seconds at most that a packet is on its way over the link
 HEARD_AGAIN = 0.5  # seconds after a loss of the link from which media that comes shows that there is one
 UNANSWERED = 3  # requests in reduced size in a row without an answer: something on the way drops them
 
@@ -23,7 +25,7 @@ UNANSWERED = 3  # requests in reduced size in a row without an answer: something
 class RepairStatistics:
     """Packets."""
 
-    resent: int = 0  # copies of ours that the peer asked for
+    resent: int = 0  # copies of ours beyond the first: the peer asked, or the link was lost right behind them
     sent_late: int = 0  # of ours that could not leave when they were made
     asked_for: int = 0  # of the peer's, that were missing
     recovered: int = 0  # of these, that came then
@@ -69,8 +71,12 @@ class Repair:
         self._lost_at = now
 
     def path_back(self, now: float) -> None:
-        """It can again; what the peer's listener would not wait for is left out."""
-        self._lost_at = None
+        """It can again; what the peer's listener would not wait for is left out. What left just before the link was
+        lost, or was on its way, may be lost with it: the listener should not have to ask."""
+        lost_at, self._lost_at = self._lost_at, None
+        if lost_at is not None and self._feedback.peer_waits:
+            under_way = min((self._rtcp.round_trip or 1.0) / 2, UNDER_WAY)
+            self._sent.doubt(lost_at - under_way - NOTICED, lost_at)
         self._sent.drop_held(now - self._feedback.peer_waits)
 
     def out(self, octets: bytes, duration: float, now: float) -> bytes | None:

@@ -33,7 +33,7 @@ class _Late:
 class SentPackets:
     """One stream's packets by sequence number.
 
-    `resent`: copies that left because the peer asked. `sent_late`: packets whose first copy left after an outage.
+    `resent`: copies beyond the first that left. `sent_late`: packets whose first copy left after an outage.
     What is asked for is bounded by what is kept, by the pace, by `COPIES`, and by a budget: for each octet that
     leaves once, one octet may leave again.
     """
@@ -50,7 +50,7 @@ class SentPackets:
         self._waiting: list[int] = []  # extended, ascending
         self._budget = 0  # octets
         self._credit = BURST  # seconds of speech that may leave now
-        self._credited_at = float("-inf")
+        self._credited_at = 0.0
 
     @property
     def waiting(self) -> int:
@@ -102,6 +102,15 @@ class SentPackets:
         self._held -= over
         self._waiting = [number for number in self._waiting if number not in over]
 
+    def doubt(self, since: float, until: float) -> None:
+        """What left in between may be lost: it leaves again without being asked for, all at once. Most of it will
+        have come, and must not hold up what has not; it is a handful of packets."""
+        before = len(self._waiting)
+        for number in range(max(0, self._newest - SLOTS + 1), self._newest + 1):
+            if since <= self._made_at[number % SLOTS] <= until:
+                self._ask(number, until, 0.0)
+        self._credit = BURST + (len(self._waiting) - before) * self._duration
+
     # What the peer asks for
 
     def ask(self, sequences: Iterable[int], now: float, round_trip: float | None = None) -> None:
@@ -139,7 +148,8 @@ class SentPackets:
         leaving: list[bytes] = []
         if not self._waiting:
             return leaving
-        self._credit = min(BURST, self._credit + min(now - self._credited_at, 1.0) * PACE)
+        if self._credit < BURST:
+            self._credit = min(BURST, self._credit + (now - self._credited_at) * PACE)
         self._credited_at = now
         while self._waiting:
             number = self._waiting[0]

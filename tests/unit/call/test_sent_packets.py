@@ -145,6 +145,19 @@ def test_who_has_moved_gets_nothing_older_than_it_would_wait_for() -> None:
     assert flat(talker.speak(100))[0] == 200
 
 
+def test_what_left_just_before_the_link_was_lost_leaves_again_first_and_holds_nothing_up() -> None:
+    talker = Talker()
+    talker.speak(50)
+    lost_at = talker.now
+    talker.lost = True
+    talker.speak(20)
+    talker.lost = False
+    talker.sent.doubt(lost_at - 0.09, lost_at)
+    first, second, *_ = talker.speak(3)
+    assert first == [46, 47, 48, 49, 50, 51, 52], "those in doubt at once, and what may leave anyway"
+    assert second == [53, 54]
+
+
 def test_what_the_listener_would_not_wait_for_is_left_out() -> None:
     talker = Talker()
     talker.lost = True
