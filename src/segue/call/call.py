@@ -32,7 +32,11 @@ from segue.protocols.sip.transaction_events import RequestReceived
 from segue.protocols.sip.transaction_layer import TransactionLayer
 
 METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "PRACK", "UPDATE", "INFO")
-EXTENSIONS = ("100rel", "199")  # option tags; Replaces is found (`invite_sessions`), and not yet acted upon
+EXTENSIONS = (
+    "100rel",
+    "199",
+    "timer",
+)  # option tags; Replaces is found (`invite_sessions`), and not yet acted upon
 # What an OPTIONS asks for, in a dialog or not (RFC 3261 section 11.2).
 CAPABILITIES = {
     "Allow": ", ".join(METHODS),
@@ -54,7 +58,7 @@ class CallState(Enum):
 @dataclass(frozen=True)
 class CallSetup:
     """What all calls of a phone share. `prepare` adds credentials known to be good, `authorize` answers a
-    challenge; `silence_limit` is in seconds."""
+    challenge; `silence_limit` is in seconds, and `session_interval`, the session timer that we offer (0: none)."""
 
     layer: TransactionLayer
     media: MediaConfig
@@ -66,13 +70,17 @@ class CallSetup:
     prepare: Callable[[Request], None]
     authorize: Authorize
     silence_limit: float = 30.0
+    session_interval: int = 1800
     wall_offset: float = 0.0
     initial_sequence: int | None = None
     trace: Trace = NO_TRACE
 
     def options(self) -> SessionOptions:
         return SessionOptions(
-            methods=METHODS, supported=EXTENSIONS, headers=(("User-Agent", self.user_agent),)
+            methods=METHODS,
+            supported=EXTENSIONS,
+            session_interval=self.session_interval,
+            headers=(("User-Agent", self.user_agent),),
         )
 
     def make_media(self, port: LocalPort, secure: bool, placing: bool, now: float) -> CallMedia:

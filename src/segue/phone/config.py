@@ -23,7 +23,8 @@ class Account:
     goes through (`example.org`, `sip:proxy.example.org:5061`); empty: the domain of the address of record.
     With `register` false the phone calls and is called directly, without a server. `instance` is the
     device's own URN (RFC 5626 section 4.1), the same over restarts. `ca`, `certificate` and `key` are paths
-    of PEM files; `ca` empty: the system's.
+    of PEM files; `ca` empty: the system's. `session_interval` (seconds, at least 90): calls are refreshed so often,
+    twice, and end when that fails (RFC 4028); 0: we ask for none.
     """
 
     aor: str
@@ -37,12 +38,15 @@ class Account:
     certificate: str = ""
     key: str = ""
     expires: int = 600
+    session_interval: int = 1800
 
     def __post_init__(self) -> None:
         if not self.aor.startswith(("sip:", "sips:")) or "@" not in self.aor:
             raise LocalError(f"{self.aor!r} is no address of record", "write sip:you@your.domain")
         if self.transport not in TRANSPORTS:
             raise LocalError(f"no transport {self.transport!r}", f"choose among {', '.join(TRANSPORTS)}")
+        if self.session_interval and self.session_interval < 90:
+            raise LocalError(f"no session interval of {self.session_interval} s", "take 0, or 90 and more")
         if bool(self.certificate) != bool(self.key):
             raise LocalError("a certificate needs its key and a key its certificate", "give --cert and --key")
 

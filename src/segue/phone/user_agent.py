@@ -104,6 +104,7 @@ class UserAgent:
             prepare=self.digest.prepare,
             authorize=self.digest.accept,
             silence_limit=config.sound.silence_limit,
+            session_interval=account.session_interval,
             wall_offset=wall_offset,
             initial_sequence=config.lab.initial_sequence,
             trace=trace,

@@ -47,6 +47,8 @@ _LEAST = {
     "nonce_uses": 0,
     "max_breadth": 1,
     "timer_c": 1,
+    "session_interval": 0,
+    "min_session_interval": 90,
     "reunion": 0,
 }
 
@@ -71,6 +73,8 @@ class Policy:
     nonce_uses: int = 0  # requests that one challenge serves; 0: any number, within an hour
     max_breadth: int = 60
     timer_c: float = 180.0
+    session_interval: int = 0  # asked for where nobody else does (RFC 4028); 0: not by us
+    min_session_interval: int = 90  # shorter ones are refused
     reunion: float = 8.0  # how long a request waits for a phone that has just lost its flow
 
     def __post_init__(self) -> None:
@@ -80,6 +84,8 @@ class Policy:
             value = getattr(self, name)
             if not least <= value < math.inf:  # TOML has inf and nan
                 raise LocalError(f"{name} = {value!r}", f"give a number from {least} on")
+        if 0 < self.session_interval < self.min_session_interval:
+            raise LocalError("session_interval is less than min_session_interval", "change one of them")
         if self.min_expires > min(self.default_expires, self.max_expires):
             raise LocalError("min_expires is more than default_expires or max_expires", "change one of them")
 

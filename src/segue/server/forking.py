@@ -19,11 +19,13 @@ from segue.protocols.sip.transaction_client import ClientTransaction
 from segue.protocols.sip.transaction_layer import TransactionLayer
 from segue.protocols.sip.transaction_server import ServerTransaction
 from segue.protocols.sip.transaction_states import State
+from segue.server import session_timers
 from segue.server.best_response import best_response
 from segue.server.config import Policy
 from segue.server.location import Location
 from segue.server.record_route import RecordRoute
 from segue.server.routing import Target, Way, ways
+from segue.server.session_timers import Asked
 
 ELSEWHERE = 'SIP;cause=200;text="Call completed elsewhere"'  # RFC 3326 section 3.1
 ATTEMPTS = 12  # flows one branch may be sent on
@@ -90,7 +92,7 @@ class Branch:
 
 class Fork:
     """The response context. `request` is as it goes on, but for what each branch changes; `secure`: only over
-    TLS; `mark`: the loop mark of the received request."""
+    TLS; `mark`: the loop mark of the received request; `timer`: the session timer that it asks for."""
 
     def __init__(
         self,
@@ -101,6 +103,7 @@ class Fork:
         *,
         secure: bool,
         mark: str,
+        timer: Asked | None = None,
     ) -> None:
         self.services = services
         self.server = server
@@ -115,6 +118,7 @@ class Fork:
         self.queued: float | None = None
         self._secure = secure
         self._mark = mark
+        self._timer = timer
         self._vias = request.headers.get_all("Via")
         self._last: Response | None = None
         self._orphaned_until: float | None = None
@@ -390,6 +394,7 @@ class Fork:
             return
         copy = response.copy()
         self.services.record_route.rewrite(copy, branch.record_routes, flow)
+        session_timers.complete(copy, self._timer)
         self._send_back(copy, now)
 
     def _send_back(self, response: Response, now: float) -> None:

@@ -16,6 +16,7 @@ from segue.protocols.sip.transaction_client import ClientTransaction
 from segue.protocols.sip.transaction_layer import Transaction, TransactionLayer
 from segue.protocols.sip.transaction_server import ServerTransaction
 from segue.protocols.sip.uri import SipUri
+from segue.server import session_timers
 from segue.server.authentication import SILENT, Authentication, Refusal
 from segue.server.config import ServerConfig
 from segue.server.forking import Branch, Fork, Services
@@ -126,9 +127,13 @@ class Proxy:
         if merged is not None and self._adopt(transaction, request, merged, flow, now):
             return
         targets = self._router.targets(request, token_flow, now, self._policy.reunion)
+        timer = session_timers.ask(request, self._policy)
+        if isinstance(timer, int):
+            self._answer(transaction, request, 422, now, headers=(("Min-SE", str(timer)),))
+            return
         self._prepare(request, forwards)
         secure = self._only_secure(request, flow)
-        fork = Fork(self._services, transaction, request, flow, secure=secure, mark=mark)
+        fork = Fork(self._services, transaction, request, flow, secure=secure, mark=mark, timer=timer)
         transaction.user = fork
         fork.start(targets, now)
         if not fork.finished:

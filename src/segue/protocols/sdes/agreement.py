@@ -100,7 +100,11 @@ class SdesAgreement:
         suite, local = self._offered.get(candidate.attribute.tag, (None, None))
         if local is None or suite is not candidate.suite:
             raise RemoteError("the answer accepts an encryption that was not offered", 488)
+        in_use = {self._current_suite, candidate.suite}
         self._agree(SrtpKeys(candidate.suite, local, candidate.key), now)
+        for other, key in self._offered.values():
+            if other not in in_use:
+                self._spare.setdefault(other, key)
 
     # SDES has nothing to say on the media path.
 
@@ -145,8 +149,8 @@ class SdesAgreement:
         )
         self._memory.remember(key, self._ours)
         # Within a call the suites that are not in use keep their unused keys, so that a re-offer which
-        # changes nothing is the same text. A first offer may be made twice, for two dialogs: that takes
-        # fresh keys.
+        # changes nothing is the same text (RFC 4028 section 7.4). A first offer may be made twice, for two
+        # dialogs: that takes fresh keys.
         if self._keys is not None and suite is not self._keys.suite:
             self._spare[suite] = key
         return key

@@ -15,7 +15,8 @@ Calls
 - `invite_session.InviteSession`: one call at one end, from dialling to hanging up, over any number of moves; what
   it tells its user is in `session_events`. `invite_sessions.InviteSessions` finds the call of each event.
 - Its parts: `invite_session_caller`, `_callee`, `_reoffer` (our changes), `_offers` (the peer's), `_moves`,
-  `_dispatch`, on `session_core`; `invite_server` (one INVITE of the peer's), `reliable`, `offer_answer`, `dialog`.
+  `_dispatch`, `_refresh`, on `session_core`; `invite_server` (one INVITE of the peer's), `reliable`, `offer_answer`,
+  `session_timer`, `dialog`.
 
 Status card
   RFC 3261   done: 7, 8 (not 8.3), 9, 12, 13, 14, 15, 17, 18.1.1 (a large request goes by a stream), 18.2, 20, 22, 25
@@ -37,7 +38,8 @@ Status card
   RFC 6141   done: 4 (target refresh), 5.4, 5.5
   RFC 6228   done: 199
   RFC 6337   done: 2.2, 2.3, 3.1, 4.3
-  RFC 4028   not done: session timers; a call whose media stops is ended by `segue.call`
+  RFC 4028   done: 7, 9, 10, offered and not required; 8 in `segue.server`. A peer that knows no timers is refreshed
+             too, which tells when it is gone
   RFC 3515   not done here: REFER comes as MessageInDialog
 
 Beyond the standards, and harmless to others

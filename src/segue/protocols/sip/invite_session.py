@@ -18,8 +18,8 @@ from segue.base.errors import LocalError, RemoteError
 from segue.base.machine import earliest
 from segue.base.trace import NO_TRACE, Trace
 from segue.protocols.sip.flow import Flow
-from segue.protocols.sip.invite_session_dispatch import DispatchSide
 from segue.protocols.sip.invite_session_moves import CHANGES
+from segue.protocols.sip.invite_session_refresh import RefreshSide
 from segue.protocols.sip.invite_session_reoffer import Reoffer
 from segue.protocols.sip.message import Request, response_to
 from segue.protocols.sip.session_core import Alarm, Purpose, SessionOptions
@@ -37,7 +37,7 @@ from segue.protocols.sip.transaction_events import (
 from segue.protocols.sip.transaction_layer import TransactionLayer
 
 
-class InviteSession(DispatchSide):
+class InviteSession(RefreshSide):
     """Made by `dial` or `answering`. `state` is in `session_states`; `leg.dialog` is the dialog once there is
     one; `finished` says that the session may be forgotten."""
 
@@ -247,6 +247,10 @@ class InviteSession(DispatchSide):
                 self.refuse_offer(504, now)
         elif alarm is Alarm.SLOW:
             self._cancel_slow(now)
+        elif alarm is Alarm.REFRESH:
+            self._refresh(now)
+        elif alarm is Alarm.SESSION:
+            self._expire_session(now)
         elif alarm is Alarm.STRANDED:
             for outgoing in list(self._stranded):
                 self._unanswered(outgoing, 503, now)

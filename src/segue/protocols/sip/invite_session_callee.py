@@ -48,7 +48,9 @@ class CalleeSide(SessionCore):
         self.leg = Leg(dialog, now)
         self.leg.hear(request, now)
         self._servers.append(server)
-        if self.lacks_extension(event.transaction, request, now):
+        if self.lacks_extension(event.transaction, request, now) or self.objects_to_interval(
+            event.transaction, request, now
+        ):
             self.turn(Turn.END)
             return
         if expires is not None:
@@ -135,7 +137,8 @@ class CalleeSide(SessionCore):
         self._alarms.pop(Alarm.EXPIRES, None)
         self.refresh_target(leg, server.request)
         leg.dialog.confirm()
-        server.accept(self.response(server.request, 200, None, body), now)
+        response = self.response(server.request, 200, None, body)
+        server.accept(self.time_answer(server.request, response, now), now)
 
     def _need_body(self, body: bytes) -> None:
         if not body:

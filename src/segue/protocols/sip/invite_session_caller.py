@@ -211,6 +211,8 @@ class CallerSide(SessionCore):
         leg = self.leg = early or self._new_leg(outgoing, response, now)
         leg.hear(response, now)
         leg.dialog.confirm(response)
+        self.timer.take_answer(outgoing.request, response, now)
+        self.follow_timer()
         if early is None:
             self._tell_target(leg, outgoing.request)
         else:
@@ -259,6 +261,10 @@ class CallerSide(SessionCore):
         if outgoing.superseded or self.state is not SessionState.CALLING:
             return
         status = response.status
+        if self.timer.take_refusal(response):
+            self._call = self.again(outgoing, now)
+            self._leave_early(now)
+            return
         if status in IN_THE_WAY and 0 < self._redials < (2 if status == 486 else REDIALS):
             # The callee may still have been busy with the INVITE that this one replaces; or with another call.
             self._alarms[Alarm.REDIAL] = now + 0.25 * 2**self._redials

@@ -65,7 +65,9 @@ class DispatchSide(MoveSide):
         self._moved_at = None
         if method not in self.options.methods:
             self.answer(transaction, request, 405, now, headers={"Allow": ", ".join(self.options.methods)})
-        elif self.lacks_extension(transaction, request, now):
+        elif self.lacks_extension(transaction, request, now) or (
+            method in ("INVITE", "UPDATE") and self.objects_to_interval(transaction, request, now)
+        ):
             pass
         elif method == "BYE":
             self._receive_bye(event, leg, now)

@@ -134,7 +134,7 @@ class OfferSide(ReofferSide):
             self._crossed(transaction, request, leg, 500, now)
         elif not request.body:
             self.refresh_target(leg, request)
-            self.answer(transaction, request, 200, now)
+            self.give(transaction, request, self.time_answer(request, self.response(request, 200), now), now)
         elif leg.exchange.state is Exchange.LOCAL_OFFER and not yields:
             self._crossed(transaction, request, leg, 491, now)
         elif leg.exchange.state is Exchange.REMOTE_OFFER or leg.owed is not None:
@@ -173,11 +173,13 @@ class OfferSide(ReofferSide):
         if owed.server is not None:
             self.refresh_target(leg, owed.server.request)
             leg.dialog.confirm()
-            owed.server.accept(self.response(owed.server.request, 200, None, body, content_type), now)
+            response = self.response(owed.server.request, 200, None, body, content_type)
+            owed.server.accept(self.time_answer(owed.server.request, response, now), now)
         elif owed.transaction is not None and owed.request is not None:
+            response = self.response(owed.request, 200, None, body, content_type)
             if owed.method == "UPDATE":
                 self.refresh_target(leg, owed.request)
-            response = self.response(owed.request, 200, None, body, content_type)
+                self.time_answer(owed.request, response, now)
             self.give(owed.transaction, owed.request, response, now)
         else:
             self._answer_response(leg, owed, body, content_type, now)

@@ -67,13 +67,22 @@ class ReofferSide(CallerSide, CalleeSide):
     def _want(self, reoffer: Reoffer, now: float) -> None:
         """Make this change, at once or when those before it are done; a later one takes the place of one that
         waits, and tells what that would have told."""
-        current = self._reoffer
+        current = self._overtake_refresh(now)
         if current is None or (current.outgoing is None and not current.parked):
             replaced, self._reoffer = current, reoffer
         else:
             replaced, self._next_reoffer = self._next_reoffer, reoffer
         reoffer.moved = reoffer.moved or (replaced is not None and replaced.moved)
         self._proceed(now)
+
+    def _overtake_refresh(self, now: float) -> Reoffer | None:
+        """What is under way or waits, but for a refresh that changes nothing: any change refreshes as well."""
+        current = self._reoffer
+        refreshes = current is not None and current.method == "UPDATE" and not current.offers
+        if refreshes and current is not None and current.outgoing is not None:
+            self.supersede(current.outgoing, now)
+            current = self._reoffer = None
+        return current
 
     def _proceed(self, now: float) -> None:
         """Go on with the change that waits, if nothing is in its way: ask for its offer, or send it when it has
@@ -165,6 +174,8 @@ class ReofferSide(CallerSide, CalleeSide):
         if self._try_later(reoffer, leg, response, now):
             return
         self._reoffer = None
+        if status in (405, 501):
+            leg.allow.discard(reoffer.method)  # whatever it has said before
         if self.ends_dialog(outgoing, status):
             self._lose(leg, status, response.reason, now)
         else:
@@ -204,6 +215,8 @@ class ReofferSide(CallerSide, CalleeSide):
         if reoffer is None:
             return
         self.refresh_target(leg, response)
+        self.timer.take_answer(outgoing.request, response, now)
+        self.follow_timer()
         if self._take_reoffer_body(outgoing, leg, response, "2xx", now):
             self._reoffer = None
             if invite and leg.owed is None:
@@ -250,6 +263,8 @@ class ReofferSide(CallerSide, CalleeSide):
         standard's time. The peer's answer paces them, so there is at most one in a round trip. Two that moved do
         not go on meeting, as one of them gives way (`_yields`).
         """
+        if self.timer.take_refusal(response):
+            return True
         later = response.headers.get("Retry-After")
         if response.status == 491:
             owner = leg.dialog.owns_call_id

@@ -24,6 +24,8 @@ from segue.protocols.sip.session_events import (
     TargetChanged,
 )
 from segue.protocols.sip.session_states import SESSION, SessionState, Turn
+from segue.protocols.sip.session_timer import OPTION as TIMER
+from segue.protocols.sip.session_timer import SessionTimer
 from segue.protocols.sip.transaction_client import ClientTransaction
 from segue.protocols.sip.transaction_layer import TransactionLayer, without_via
 from segue.protocols.sip.transaction_server import ServerTransaction
@@ -37,7 +39,9 @@ class SessionOptions:
     """What this user agent can do inside a session.
 
     `patience` (seconds) bounds how long a re-INVITE or UPDATE of the peer's waits for our user before it is
-    refused. `headers` are added to requests and responses (User-Agent).
+    refused. `session_interval` (seconds, at least 90): a session timer (RFC 4028) is asked for, when "timer" is
+    supported; 0: only where the peer or a proxy asks for one. `headers` are added to requests and responses
+    (User-Agent).
     """
 
     methods: tuple[str, ...] = (
@@ -54,6 +58,7 @@ class SessionOptions:
     )
     supported: tuple[str, ...] = ("100rel", "replaces", "199")
     content_type: str = "application/sdp"
+    session_interval: int = 0
     patience: float = 20.0
     headers: tuple[tuple[str, str], ...] = ()
 
@@ -78,6 +83,8 @@ class Alarm(Enum):
     REPLACEMENT = auto()
     LINGER = auto()
     SLOW = auto()
+    REFRESH = auto()
+    SESSION = auto()
 
 
 class Outgoing:
@@ -183,6 +190,7 @@ class SessionCore:
         self.contact = contact  # our Contact field value
         self.state = state
         self.options = options or SessionOptions()
+        self.timer = SessionTimer(self.options.session_interval, TIMER in self.options.supported)
         self.prepare: Callable[[Request], None] | None = None  # adds credentials known to be good
         self.call_id = ""
         self.local_tag = ""
@@ -277,13 +285,15 @@ class SessionCore:
 
     def describe(self, message: Request | Response, method: str) -> None:
         """Add what we can do, where the standard wants it told (RFC 3261 sections 13.2.1 and 13.3.1.4, RFC 3311
-        section 5.1), and the configured header fields."""
-        headers = message.headers
-        if method in ("INVITE", "UPDATE"):
-            if "Allow" not in headers:
-                headers.add("Allow", ", ".join(self.options.methods))
-            if "Supported" not in headers and self.options.supported:
-                headers.add("Supported", ", ".join(self.options.supported))
+        section 5.1, RFC 4028 section 7.1), and the configured header fields."""
+        headers, changes = message.headers, method in ("INVITE", "UPDATE")
+        if changes and "Allow" not in headers:
+            headers.add("Allow", ", ".join(self.options.methods))
+        says = changes or (isinstance(message, Request) and method != "ACK")
+        if says and "Supported" not in headers and self.options.supported:
+            headers.add("Supported", ", ".join(self.options.supported))
+        if changes and isinstance(message, Request):
+            self.timer.ask(message)
         for name, value in self.options.headers:
             if name not in headers:
                 headers.add(name, value)
@@ -342,6 +352,8 @@ class SessionCore:
             request.headers.set("Contact", self.contact)
         for name, value in (headers or {}).items():
             request.headers.set(name, value)
+        if request.method in ("INVITE", "UPDATE"):
+            self.timer.ask(request)
         if body is not None:
             self.attach(request, body, request.headers.get("Content-Type") or "")
         if not outgoing.superseded:
@@ -430,6 +442,30 @@ class SessionCore:
         if unknown:
             self.answer(transaction, request, 420, now, headers={"Unsupported": ", ".join(unknown)})
         return bool(unknown)
+
+    def objects_to_interval(self, transaction: ServerTransaction, request: Request, now: float) -> bool:
+        """True when the request asks for too short a session interval; it is then answered (RFC 4028 section 9)."""
+        least = self.timer.objection(request)
+        if least is not None:
+            self.answer(transaction, request, 422, now, headers={"Min-SE": str(least)})
+        return least is not None
+
+    def time_answer(self, request: Request, response: Response, now: float) -> Response:
+        """Our 2xx to an INVITE or UPDATE, with its session timer."""
+        updates = self.leg is not None and "UPDATE" in self.leg.allow
+        self.timer.answer(request, response, updates, now)
+        self.follow_timer()
+        return response
+
+    def follow_timer(self) -> None:
+        """After anything that may have moved the session timer."""
+        for alarm, at in (
+            (Alarm.REFRESH, self.timer.refresh_at),
+            (Alarm.SESSION, self.timer.expires_at),
+        ):
+            self._alarms.pop(alarm, None)
+            if at is not None and self.state is not SessionState.ENDED:
+                self._alarms[alarm] = at
 
     def wait_for_user(self, now: float) -> None:
         self._alarms[Alarm.PATIENCE] = now + self.options.patience
