@@ -1,5 +1,5 @@
-"""What the proxy does for session timers (RFC 4028 section 8). It keeps nothing of a call and has no use for one itself:
-what passes asks for an interval if the policy says so, and for none that is too short.
+"""What the proxy does for session timers (RFC 4028 section 8). It keeps nothing of a call and has no use for one
+itself: what passes asks for an interval if the policy says so, and for none that is too short.
 """
 
 from __future__ import annotations
