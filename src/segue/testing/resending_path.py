@@ -38,7 +38,7 @@ class Outage:
 @dataclass
 class ResendingPath:
     """`newest_first`: what is said now leaves before what waits, else behind it. `resends`: whether lost packets are
-    sent again at all; never those older than `keeps` seconds. `speaks`: whether packet n exists (silence suppression).
+    sent again at all; never those older than `keeps` seconds. `speaks`: whether packet n exists (a pause has none).
     """
 
     link: LinkConfig = field(default_factory=lambda: LinkConfig("path", 30.0))
