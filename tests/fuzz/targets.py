@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,6 +54,12 @@ from segue.protocols.dhcp.arp import parse_arp, write_probe
 from segue.protocols.dhcp.datagram import parse_datagram
 from segue.protocols.dhcp.messages import parse_message as parse_dhcp
 from segue.protocols.nd.messages import parse_message as parse_nd
+from segue.protocols.nd.proxy_advertisement import (
+    NearbyRouter,
+    ProxyAdvertisement,
+    parse_proxy_message,
+    write_proxy_advertisement,
+)
 from segue.protocols.rtcp.packets import GenericNack, parse_rtcp, write_rtcp
 from segue.protocols.rtcp.resume import Resume, write_resume
 from segue.protocols.rtcp.session import RtcpSession
@@ -111,6 +117,9 @@ VECTORS = Path(__file__).parents[1] / "vectors"
 HERE, THERE = Address("192.0.2.1", 5060), Address("198.51.100.7", 4000)
 UDP, TCP = Flow("UDP", HERE, THERE), Flow("TCP", HERE, THERE, serial=1)
 IDENTIFIER = b"twelve bytes"
+
+
+ROUTER = IPv6Address("fe80::1")
 
 
 @contextmanager
@@ -395,6 +404,11 @@ def srtp(data: bytes) -> None:
 def neighbour_discovery(data: bytes) -> None:
     with documented():
         parse_nd(data)
+    with documented():
+        message, _ = parse_proxy_message(data)
+        if isinstance(message, ProxyAdvertisement):
+            again = parse_proxy_message(write_proxy_advertisement(message, ROUTER, ROUTER))[0]
+            assert again == message
 
 
 def dhcp(data: bytes) -> None:
@@ -554,6 +568,22 @@ FEEDBACK = [
     write_rtcp([GenericNack(2, 1, (3, 4, 20, 49))]),
     write_rtcp([write_resume(2, Resume(1, 10, 3.0)), GenericNack(2, 1, (5,))]),
 ]
+NEARBY = write_proxy_advertisement(
+    ProxyAdvertisement(
+        7,
+        (
+            NearbyRouter(
+                "cafe",
+                bytes(6),
+                ROUTER,
+                IPv6Network("2001:db8:3::/64"),
+                (IPv6Address("2001:db8:3::7"),),
+            ),
+        ),
+    ),
+    ROUTER,
+    ROUTER,
+)
 ND = (
     bytes.fromhex("6000000000103afffe800000000000000000000000000001ff020000000000000000000000000001")
     + bytes.fromhex("8600000040000708000000000000000001010203040506070304404000000e100000038400000000")
@@ -666,7 +696,7 @@ TARGETS: dict[str, Target] = {
     "rtcp": Target(rtcp, [RTCP]),
     "rtcp_feedback": Target(rtcp_feedback, FEEDBACK),
     "srtp": Target(srtp, [_sealed(Suite.AES_CM_128_HMAC_SHA1_80)[1], _sealed(Suite.AEAD_AES_128_GCM)[1]]),
-    "neighbour_discovery": Target(neighbour_discovery, [ND]),
+    "neighbour_discovery": Target(neighbour_discovery, [ND, NEARBY]),
     "dhcp": Target(dhcp, [LEASE, write_probe(bytes(6), IPv4Address("192.0.2.9"))]),
     "attachment": Target(attachment, [ND, LEASE]),
     "dns_answer": Target(

@@ -146,6 +146,28 @@ def test_a_network_seen_before_takes_no_round_trip(
         assert 2 * (owd + 15) <= ping(network, interface, family) < 2 * (owd + 15) + 10
 
 
+@pytest.mark.parametrize(("dad", "at_least", "at_most"), [("proactive", 0, 5), ("full", 1000, 1200)])
+def test_the_gain_of_asking_the_next_router_beforehand(
+    tmp_path: Path, dad: str, at_least: int, at_most: int
+) -> None:
+    """A café never visited: its router was asked over the office's WLAN for its prefix, and whether our address is
+    anybody's. Without that it is looked for in full, for a second."""
+    with Network(OFFICE_TO_CAFE, seed=1, folder=tmp_path) as network:
+        monitor = network.start_address_monitor("mn")
+        network.start_attachment_agent("mn", dad=dad, families="6")
+        network.attach("mn", "wlan0", "office")
+        time.sleep(1.5)  # until our link-local address is proven, and questions have been answered
+        network.move("mn", "wlan0", "cafe", link_time=0.05)
+        time.sleep(1.4)
+        attached = network.links.history()[-1]
+        access = network.topology.network("cafe")
+        took = address_phase(read_monitor(monitor), attached, "wlan0", access, 6)
+        assert took is not None
+        print(dad, round(took * 1000, 1), "ms")
+        assert at_least <= took * 1000 <= at_most
+        assert 40 <= ping(network, "wlan0", 6) < 50
+
+
 def test_lost_carrier_leaves_the_address_and_a_foreign_one_is_worth_nothing(network: Network) -> None:
     monitor = network.start_address_monitor("mn")
     agent = network.start_attachment_agent("mn")

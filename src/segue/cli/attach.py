@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 @click.option("--family", type=click.Choice(["4", "6"]), help="Only IPv4 or only IPv6. [both]")
 @click.option(
     "--dad",
-    type=click.Choice(["optimistic", "full", "none"]),
+    type=click.Choice(["optimistic", "full", "none", "proactive"]),
     default="optimistic",
     show_default=True,
-    help="Duplicate address detection of IPv6: use the address meanwhile, wait a second for it, or do without.",
+    help="Duplicate address detection of IPv6: use the address meanwhile, wait a second for it, do without, "
+    "or ask the next network's router beforehand.",
 )
 @click.option("--no-rapid-commit", is_flag=True, help="DHCP in four messages always (RFC 2131).")
 @click.option(

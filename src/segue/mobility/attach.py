@@ -28,6 +28,7 @@ from segue.base.machine import earliest
 from segue.base.secret import Secret
 from segue.base.trace import NO_TRACE, Trace
 from segue.mobility.known_networks import KnownNetwork, KnownNetworks, OwnAddress, test_node
+from segue.mobility.neighbourhood import Neighbourhood
 from segue.protocols.dhcp.address_conflict import AddressConflict, ConflictState
 from segue.protocols.dhcp.arp import parse_arp, write_request
 from segue.protocols.dhcp.client import Bound, DhcpClient, Lease
@@ -48,6 +49,7 @@ from segue.protocols.nd.options import (
     TargetLinkLayerAddress,
 )
 from segue.protocols.nd.packet import ALL_ROUTERS, multicast_link_address, write_frame
+from segue.protocols.nd.proxy_advertisement import EXPERIMENTAL_MOBILITY
 from segue.protocols.nd.router_solicitation import RouterDiscovery
 
 IpAddress = IPv4Address | IPv6Address
@@ -56,6 +58,10 @@ IpNetwork = IPv4Network | IPv6Network
 MAX_ADDRESSES = 16  # of one interface; an advertisement may carry more prefixes than anyone needs
 MAX_ROUTERS = 16
 MAX_DUPLICATES = 3  # RFC 7217 section 6: IDGEN_RETRIES
+NEARBY_LIFETIME = (
+    600.0  # seconds for which what was heard of a network nearby is kept; it will advertise itself
+)
+PROOF_LIFETIME = 60.0  # seconds for which its router's word counts that an address is nobody's
 TWO_HOURS = 7200.0  # RFC 4862 section 5.5.3 e
 _ARP, _IPV4, _IPV6 = 0x0806, 0x0800, 0x86DD
 
@@ -73,12 +79,14 @@ class AttachConfig:
 
 @dataclass(frozen=True)
 class SetAddress:
-    """Give the interface this address; lifetimes in seconds. It may have it already."""
+    """Give the interface this address; lifetimes in seconds. It may have it already. `proven`: nobody else has it,
+    and nobody is to be asked."""
 
     address: IpAddress
     prefix_length: int
     valid: int
     preferred: int
+    proven: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,6 +141,7 @@ class InterfaceAttachment:
         self._discovery = RouterDiscovery(entropy)
         self._dhcp = DhcpClient(link_address, entropy, config.rapid_commit, trace=trace)
         self._conflict: AddressConflict | None = None
+        self._neighbourhood = Neighbourhood(link_address, entropy)
         self._known = KnownNetworks()
         self._here = KnownNetwork()  # where we are, as far as that is known
         self._name = ""  # of the network, by the radio
@@ -169,15 +178,26 @@ class InterfaceAttachment:
             self._arrive(now)
             self._drain(now)
 
-    def link_local_is(self, address: IPv6Address) -> None:
-        """The interface's own link-local address, which probes are sent from."""
+    def link_local_is(self, address: IPv6Address, now: float) -> None:
+        """The interface's own link-local address, which questions are sent from."""
         self._link_local = address
+        self._ask_nearby(now)
+        self._drain(now)
+
+    def _ask_nearby(self, now: float) -> None:
+        """The router that was heard here: about the others."""
+        if self.config.dad is not DadMode.PROACTIVE or self._link_local is None or not self.up:
+            return
+        heard = [router for router in self._here.routers if router[0] in self._heard and router[1]]
+        if heard:
+            self._neighbourhood.start(self._link_local, heard[-1], now)
 
     def link_down(self, now: float) -> None:
         """The carrier has gone. Addresses and routes stay."""
         self.up = False
         self._name = ""
         self._probed = None
+        self._neighbourhood.stop()
         self._discovery.stop()
         self._dhcp.stop()
         self._conflict = None
@@ -229,11 +249,13 @@ class InterfaceAttachment:
     def deadline(self) -> float | None:
         conflict = self._conflict.deadline() if self._conflict else None
         routers = min(self._routers.values(), default=None)
-        return earliest(self._discovery.deadline(), self._dhcp.deadline(), conflict, routers)
+        nearby = self._neighbourhood.deadline()
+        return earliest(self._discovery.deadline(), self._dhcp.deadline(), conflict, routers, nearby)
 
     def expire(self, now: float) -> None:
         self._discovery.expire(now)
         self._dhcp.expire(now)
+        self._neighbourhood.expire(now)
         if self._conflict is not None:
             self._conflict.expire(now)
         for router in [router for router, until in self._routers.items() if until <= now]:
@@ -342,6 +364,9 @@ class InterfaceAttachment:
     # --- IPv6
 
     def _receive_discovery(self, packet: bytes, now: float) -> None:
+        if self.config.dad is DadMode.PROACTIVE and packet[40:41] == bytes([EXPERIMENTAL_MOBILITY]):
+            self._receive_nearby(packet, now)
+            return
         try:
             received = parse_message(packet)
         except RemoteError as error:
@@ -376,6 +401,24 @@ class InterfaceAttachment:
             self._here.resolvers[6] = servers.servers
             self._events.append(Resolvers(servers.servers))
         self._known.visit(self._here)
+        self._ask_nearby(now)
+
+    def _receive_nearby(self, packet: bytes, now: float) -> None:
+        """Networks nearby, by the router where we are: they are as good as seen before. What our address there would
+        be is asked next, until each is known to be nobody's."""
+        for near in self._neighbourhood.receive(packet, now):
+            if near.prefix.prefixlen != 64 or near.prefix in self._here.own:
+                continue
+            known = self._known.named(near.access_point) or KnownNetwork(near.access_point)
+            known.routers.setdefault((near.router, near.link), now + NEARBY_LIFETIME)
+            lives = now + NEARBY_LIFETIME
+            made = OwnAddress(self._address(near.prefix, 0), lives, lives)
+            own = known.own.setdefault(near.prefix, made)
+            if own.address in near.free:
+                own.proven_until = now + PROOF_LIFETIME
+            self._known.visit(known)
+        self._known.visit(self._here)
+        self._neighbourhood.propose(self._known.elsewhere(self._here), now)
 
     def _recognise(
         self, message: RouterAdvertisement, router: IPv6Address, prefixes: set[IPv6Network]
@@ -446,9 +489,10 @@ class InterfaceAttachment:
     def _use(self, prefix: IPv6Network, own: OwnAddress, now: float) -> None:
         valid = int(own.valid_until - now)
         preferred = max(0, min(int(own.preferred_until - now), valid))
-        self._events.append(SetAddress(own.address, prefix.prefixlen, valid, preferred))
-        if self.config.dad is not DadMode.FULL:
-            self._tell_router(own.address, override=self.config.dad is DadMode.NONE)
+        proven = own.proven_until > now
+        self._events.append(SetAddress(own.address, prefix.prefixlen, valid, preferred, proven))
+        if proven or self.config.dad in (DadMode.NONE, DadMode.OPTIMISTIC):
+            self._tell_router(own.address, override=proven or self.config.dad is DadMode.NONE)
 
     def _receive_router(self, message: RouterAdvertisement, router: IPv6Address, now: float) -> None:
         if not message.lifetime:
@@ -487,6 +531,7 @@ class InterfaceAttachment:
 
     def _drain(self, now: float) -> None:
         group = multicast_link_address(ALL_ROUTERS)
+        self._transmits += self._neighbourhood.transmits()
         for packet in self._discovery.transmits():
             self._transmits.append(write_frame(packet, self._link, group))
         events = self._dhcp.events()

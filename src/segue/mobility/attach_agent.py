@@ -60,6 +60,12 @@ _LONGEST_WAIT = 1.0  # seconds between two looks at `stop`
 _SETTINGS = {"accept_ra": 0, "autoconf": 0, "router_solicitations": 0, "ndisc_notify": 0}
 _DAD_SETTINGS = {
     DadMode.FULL: {"accept_dad": 1, "dad_transmits": 1, "optimistic_dad": 0, "router_solicitation_delay": 0},
+    DadMode.PROACTIVE: {
+        "accept_dad": 1,
+        "dad_transmits": 1,
+        "optimistic_dad": 0,
+        "router_solicitation_delay": 0,
+    },
     DadMode.OPTIMISTIC: {
         "accept_dad": 1,
         "dad_transmits": 1,
@@ -158,7 +164,7 @@ class AttachmentAgent:
             address = ip_address(event.address)
             now = _now()
             if event.present and isinstance(address, IPv6Address) and address.is_link_local:
-                interface.machine.link_local_is(address)
+                interface.machine.link_local_is(address, now)
             if event.present and event.duplicate:
                 interface.machine.address_duplicate(address, now)
             elif event.present and event.usable and not event.optimistic and address.version == 6:
@@ -246,8 +252,8 @@ class AttachmentAgent:
 
     def _apply(self, interface: _Interface, event: AttachEvent) -> None:
         match event:
-            case SetAddress(address, length, valid, preferred):
-                flags = self._address_flags(interface) if address.version == 6 else 0
+            case SetAddress(address, length, valid, preferred, proven):
+                flags = self._address_flags(interface, proven) if address.version == 6 else 0
                 self._tables.replace_address(
                     interface.index, address, length, flags=flags, valid=valid, preferred=preferred
                 )
@@ -292,8 +298,8 @@ class AttachmentAgent:
         self._tables.delete_route(index, everything, gateway=router, table=TABLES + index)
         interface.routers.pop(router.version, None)
 
-    def _address_flags(self, interface: _Interface) -> int:
-        if interface.point_to_point or self._config.dad is DadMode.NONE:
+    def _address_flags(self, interface: _Interface, proven: bool) -> int:
+        if proven or interface.point_to_point or self._config.dad is DadMode.NONE:
             return IFA_F_NOPREFIXROUTE | IFA_F_NODAD
         return IFA_F_NOPREFIXROUTE | (IFA_F_OPTIMISTIC if self._config.dad is DadMode.OPTIMISTIC else 0)
 

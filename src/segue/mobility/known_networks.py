@@ -20,13 +20,15 @@ Router = tuple[IPv6Address, bytes]
 
 @dataclass
 class OwnAddress:
-    """An address made from a prefix. `confirmed`: advertised since the carrier came."""
+    """An address made from a prefix. `confirmed`: advertised since the carrier came. Until `proven_until` it needs no
+    detection of duplicates: its router has said that it is nobody's."""
 
     address: IPv6Address
     valid_until: float
     preferred_until: float
     duplicates: int = 0
     confirmed: bool = True
+    proven_until: float = 0.0
 
 
 @dataclass
@@ -66,6 +68,11 @@ class KnownNetworks:
 
     def named(self, name: str) -> KnownNetwork | None:
         return next((known for known in self._networks if name and known.name == name), None)
+
+    def elsewhere(self, here: KnownNetwork) -> list[IPv6Address]:
+        """Our addresses in all the others, the latest visited first."""
+        others = [known for known in reversed(self._networks) if known is not here]
+        return [own.address for known in others for own in known.own.values()]
 
     def of_router(self, router: Router) -> KnownNetwork | None:
         return next((known for known in reversed(self._networks) if router in known.routers), None)

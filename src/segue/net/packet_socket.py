@@ -109,28 +109,30 @@ def _instruction(code: int, true: int, false: int, value: int) -> bytes:
     return struct.pack("HBBI", code, true, false, value)
 
 
-# ARP; Neighbour Discovery (ICMPv6 133 to 137 without extension headers); DHCP (UDP to port 67 or 68).
+# ARP; Neighbour Discovery and its proxies (ICMPv6 133 to 137 and 150, without extension headers); DHCP (UDP to
+# port 67 or 68).
 ADDRESS_WORK = b"".join(
     (
         _instruction(0x28, 0, 0, 12),  # 0: A = EtherType
-        _instruction(0x15, 13, 0, ETH_P_ARP),  # 1: ARP: accept
-        _instruction(0x15, 0, 5, ETH_P_IPV6),  # 2: not IPv6: 8
+        _instruction(0x15, 14, 0, ETH_P_ARP),  # 1: ARP: accept
+        _instruction(0x15, 0, 6, ETH_P_IPV6),  # 2: not IPv6: 9
         _instruction(0x30, 0, 0, 20),  # 3: A = next header
-        _instruction(0x15, 0, 9, 58),  # 4: not ICMPv6: reject
+        _instruction(0x15, 0, 10, 58),  # 4: not ICMPv6: reject
         _instruction(0x30, 0, 0, 54),  # 5: A = type
-        _instruction(0x35, 0, 7, 133),  # 6: below: reject
-        _instruction(0x25, 6, 7, 137),  # 7: above: reject, else accept
-        _instruction(0x15, 0, 5, ETH_P_IP),  # 8: not IPv4: reject
-        _instruction(0x30, 0, 0, 23),  # 9: A = protocol
-        _instruction(0x15, 0, 3, 17),  # 10: not UDP: reject
-        _instruction(0xB1, 0, 0, 14),  # 11: X = length of the IPv4 header
-        _instruction(0x48, 0, 0, 16),  # 12: A = destination port
-        _instruction(0x15, 1, 2, 67),  # 13: accept; else 16
-        _instruction(0x06, 0, 0, 0),  # 14: reject
-        _instruction(0x06, 0, 0, 65535),  # 15: accept
-        _instruction(0x15, 0, 1, 68),  # 16
-        _instruction(0x06, 0, 0, 65535),  # 17: accept
-        _instruction(0x06, 0, 0, 0),  # 18: reject
+        _instruction(0x15, 9, 0, 150),  # 6: accept
+        _instruction(0x35, 0, 7, 133),  # 7: below: reject
+        _instruction(0x25, 6, 7, 137),  # 8: above: reject, else accept
+        _instruction(0x15, 0, 5, ETH_P_IP),  # 9: not IPv4: reject
+        _instruction(0x30, 0, 0, 23),  # 10: A = protocol
+        _instruction(0x15, 0, 3, 17),  # 11: not UDP: reject
+        _instruction(0xB1, 0, 0, 14),  # 12: X = length of the IPv4 header
+        _instruction(0x48, 0, 0, 16),  # 13: A = destination port
+        _instruction(0x15, 1, 2, 67),  # 14: accept; else 17
+        _instruction(0x06, 0, 0, 0),  # 15: reject
+        _instruction(0x06, 0, 0, 65535),  # 16: accept
+        _instruction(0x15, 0, 1, 68),  # 17
+        _instruction(0x06, 0, 0, 65535),  # 18: accept
+        _instruction(0x06, 0, 0, 0),  # 19: reject
     )
 )
 

@@ -35,6 +35,14 @@ from segue.protocols.nd.options import (
     TargetLinkLayerAddress,
 )
 from segue.protocols.nd.packet import ALL_NODES, multicast_link_address, write_frame
+from segue.protocols.nd.proxy_advertisement import (
+    EXPERIMENTAL_MOBILITY,
+    NearbyRouter,
+    ProxyAdvertisement,
+    ProxySolicitation,
+    parse_proxy_message,
+    write_proxy_advertisement,
+)
 from segue.testing.entropy import SeededEntropy
 
 OWN = bytes.fromhex("02005e000001")
@@ -379,7 +387,7 @@ def test_another_network_of_the_same_name_is_believed_not_the_name() -> None:
 
 def test_without_a_name_the_routers_of_known_networks_are_asked_by_unicast() -> None:
     machine, office, cafe = made(), Place(1), Place(3)
-    machine.link_local_is(LINK_LOCAL)
+    machine.link_local_is(LINK_LOCAL, 9.0)
     there = visit(machine, office, "", 10.0)
     visit(machine, cafe, "", 20.0)
     machine.link_up(30.0)
@@ -405,7 +413,7 @@ def test_without_a_name_the_routers_of_known_networks_are_asked_by_unicast() -> 
 
 def test_a_router_with_another_link_layer_address_is_not_the_one_that_was_asked() -> None:
     machine, office = made(), Place(1)
-    machine.link_local_is(LINK_LOCAL)
+    machine.link_local_is(LINK_LOCAL, 9.0)
     visit(machine, office, "", 10.0)
     machine.link_up(20.0)
     reply = NeighbourAdvertisement(ROUTER, (TargetLinkLayerAddress(OWN[:5] + b"\x77"),), True, True)
@@ -432,3 +440,116 @@ def test_full_detection_sets_the_address_but_tells_nobody() -> None:
     machine.link_up(20.0)
     assert len([a for a in addresses(machine.events()) if ":" in a]) == 1
     assert advertisements(machine.transmits()) == []
+
+
+# The new router asked over the old link
+
+
+class Nearby:
+    """The router of `here`, which knows that of `there`; `taken` are addresses that somebody has there."""
+
+    def __init__(self, here: Place, there: Place, name: str) -> None:
+        self.here, self.there, self.name = here, there, name
+        self.taken: set[IPv6Address] = set()
+
+    def answer(self, machine: InterfaceAttachment, now: float) -> int:
+        """Exchange until nothing is asked any more; how often it was asked."""
+        asked = 0
+        while questions := [f for f in machine.transmits() if f[54:55] == bytes([EXPERIMENTAL_MOBILITY])]:
+            for frame in questions:
+                asked += 1
+                message, source = parse_proxy_message(frame[14:])
+                assert isinstance(message, ProxySolicitation) and source == LINK_LOCAL
+                free = tuple(a for a in message.proposed if a in self.there.prefix and a not in self.taken)
+                near = NearbyRouter(self.name, self.there.link, ROUTER, self.there.prefix, free)
+                reply = ProxyAdvertisement(message.identifier, (near,))
+                packet = write_proxy_advertisement(reply, ROUTER, source)
+                machine.receive(write_frame(packet, self.here.link, OWN), None, now)
+        return asked
+
+
+def proactive_at(office: Place) -> InterfaceAttachment:
+    machine = made(DadMode.PROACTIVE)
+    machine.link_up(10.0)
+    machine.receive(office.advertisement(), None, 10.0)
+    machine.events()
+    machine.link_local_is(LINK_LOCAL, 11.0)  # proven a second later, as the kernel does it
+    return machine
+
+
+def test_a_network_never_visited_is_set_at_once_and_its_address_proven() -> None:
+    office, cafe = Place(1), Place(3)
+    machine = proactive_at(office)
+    assert Nearby(office, cafe, "cafe").answer(machine, 11.0) == 2, "who is there, and is the address free"
+    assert machine.events() == [], "nothing is set before we are there"
+    machine.link_down(20.0)
+    machine.network_is("cafe", 20.05)
+    machine.link_up(20.05)
+    events = machine.events()
+    (own,) = [e for e in events if isinstance(e, SetAddress)]
+    assert own.address in cafe.prefix and own.proven
+    assert SetRouter(ROUTER, cafe.link) in events
+    (told,) = advertisements(machine.transmits())
+    assert told.target == own.address and told.override
+
+
+def test_an_address_that_somebody_has_there_is_looked_for_in_full() -> None:
+    office, cafe = Place(1), Place(3)
+    machine = proactive_at(office)
+    nearby = Nearby(office, cafe, "cafe")
+    nearby.taken = {machine._address(cafe.prefix, 0)}
+    nearby.answer(machine, 11.0)
+    machine.link_down(20.0)
+    machine.network_is("cafe", 20.05)
+    machine.link_up(20.05)
+    (own,) = [e for e in machine.events() if isinstance(e, SetAddress)]
+    assert not own.proven
+    assert advertisements(machine.transmits()) == []
+
+
+def test_the_routers_word_does_not_count_for_ever_and_is_asked_for_again() -> None:
+    office, cafe = Place(1), Place(3)
+    machine, nearby = proactive_at(office), Nearby(office, cafe, "cafe")
+    nearby.answer(machine, 11.0)
+    machine.expire(31.0)
+    assert nearby.answer(machine, 31.0) >= 1
+    machine.link_down(32.0)
+    machine.network_is("cafe", 92.0)
+    machine.link_up(92.0)
+    (own,) = [e for e in machine.events() if isinstance(e, SetAddress)]
+    assert not own.proven
+
+
+def test_only_the_router_that_was_asked_is_believed_and_only_its_answer() -> None:
+    office, cafe = Place(1), Place(3)
+    machine = proactive_at(office)
+    (question,) = [f for f in machine.transmits() if f[54:55] == bytes([EXPERIMENTAL_MOBILITY])]
+    message, _ = parse_proxy_message(question[14:])
+    near = NearbyRouter("cafe", cafe.link, ROUTER, cafe.prefix)
+    for identifier, router in (
+        (message.identifier ^ 1, ROUTER),
+        (message.identifier, IPv6Address("fe80::66")),
+    ):
+        packet = write_proxy_advertisement(ProxyAdvertisement(identifier, (near,)), router, LINK_LOCAL)
+        machine.receive(write_frame(packet, office.link, OWN), None, 11.1)
+    assert machine._known.named("cafe") is None
+    other = made(DadMode.OPTIMISTIC)
+    other.link_local_is(LINK_LOCAL, 9.0)
+    other.link_up(10.0)
+    other.receive(office.advertisement(), None, 10.0)
+    assert not [f for f in other.transmits() if f[54:55] == bytes([EXPERIMENTAL_MOBILITY])], (
+        "only when wanted"
+    )
+
+
+def test_a_router_that_knows_nobody_is_asked_a_few_times_and_then_seldom() -> None:
+    machine = proactive_at(Place(1))
+    asked = 0
+    for _ in range(100):
+        asked += sum(f[54:55] == bytes([EXPERIMENTAL_MOBILITY]) for f in machine.transmits())
+        deadline = machine.deadline()
+        if deadline is None or deadline > 60.0:
+            break
+        machine.expire(deadline)
+        machine.events()
+    assert 4 <= asked <= 14

@@ -40,6 +40,14 @@ from segue.protocols.nd.options import (
     TargetLinkLayerAddress,
 )
 from segue.protocols.nd.packet import ALL_NODES, multicast_link_address, write_frame
+from segue.protocols.nd.proxy_advertisement import (
+    EXPERIMENTAL_MOBILITY,
+    NearbyRouter,
+    ProxyAdvertisement,
+    ProxySolicitation,
+    parse_proxy_message,
+    write_proxy_advertisement,
+)
 from segue.protocols.nd.router_advertisement import AdvertisingTimers, RouterAdvertiser
 from segue.testing.entropy import SeededEntropy
 
@@ -64,6 +72,8 @@ class AccessRouter:
         self._without_neighbours = link.without_neighbours
         self._prefix = IPv6Network(given["prefix"])
         self._network = IPv4Network(given["network"])
+        self.neighbours: list[AccessRouter] = []  # routers of other networks, whose caches we can ask
+        self._router6 = IPv6Address(given["router6"])
         self._learnt: dict[IPv6Address | IPv4Address, bytes] = {}
         servers = given["dns"]
         self._dhcp = DhcpServer(
@@ -117,7 +127,28 @@ class AccessRouter:
                 if packet.is_announcement and packet.sender in self._network:
                     self._learn(packet.sender, packet.sender_link, override=True)
 
+    def nearby(self, solicitation: ProxySolicitation) -> NearbyRouter:
+        """What another router tells about us: of the addresses proposed here, those that nobody else has."""
+        here = [address for address in solicitation.proposed if address in self._prefix]
+        free = [a for a in here if self._learnt.get(a, solicitation.source_link) == solicitation.source_link]
+        return NearbyRouter(self.name, self._link, self._router6, self._prefix, tuple(free))
+
+    def _receive_proxy(self, frame: bytes) -> None:
+        try:
+            message, source = parse_proxy_message(frame[14:])
+        except RemoteError:
+            return
+        if isinstance(message, ProxySolicitation):
+            nearby = tuple(other.nearby(message) for other in self.neighbours)
+            packet = write_proxy_advertisement(
+                ProxyAdvertisement(message.identifier, nearby), self._router6, source
+            )
+            self.socket.send(write_frame(packet, self._link, frame[6:12]))
+
     def _receive_discovery(self, frame: bytes, now: float) -> None:
+        if frame[54:55] == bytes([EXPERIMENTAL_MOBILITY]):
+            self._receive_proxy(frame)
+            return
         try:
             received = parse_message(frame[14:])
         except RemoteError:
@@ -159,6 +190,8 @@ def main() -> None:
     entropy = SeededEntropy(f"routers {given['seed']}")
     routers = [AccessRouter(network, entropy, given["rapid_commit"]) for network in given["networks"]]
     names = {router.name: router for router in routers}
+    for router in routers:
+        router.neighbours = [other for other in routers if other is not router]
     hints = socket.socket(fileno=given["hints"])
     hints.setblocking(False)
     timer = Timer()

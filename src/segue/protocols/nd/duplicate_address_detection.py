@@ -19,9 +19,12 @@ from segue.protocols.nd.packet import UNSPECIFIED, solicited_node
 
 
 class DadMode(Enum):
+    """`PROACTIVE`: the new router is asked beforehand, over the old link; where it was not, as `FULL`."""
+
     FULL = "full"
     OPTIMISTIC = "optimistic"
     NONE = "none"
+    PROACTIVE = "proactive"
 
 
 class AddressState(Enum):
@@ -35,6 +38,7 @@ INITIAL = {
     DadMode.FULL: AddressState.TENTATIVE,
     DadMode.OPTIMISTIC: AddressState.OPTIMISTIC,
     DadMode.NONE: AddressState.PREFERRED,
+    DadMode.PROACTIVE: AddressState.TENTATIVE,
 }
 WHEN_UNIQUE = {
     AddressState.TENTATIVE: AddressState.PREFERRED,
