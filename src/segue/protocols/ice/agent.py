@@ -60,6 +60,8 @@ class IceAgent:
         self._exchange = Exchange(self._state, self._consent, self._moves, self._conclusion, now)
         self._gathering = False
         self._paced_at = float("-inf")
+        self._changed = True
+        self._deadline: float | None = None
         for component in range(1, components + 1):
             self._state.selection(component)
 
@@ -76,6 +78,7 @@ class IceAgent:
     @migration.setter
     def migration(self, agreed: bool) -> None:
         self._state.migration = agreed
+        self._changed = True
 
     @property
     def credentials(self) -> IceCredentials:
@@ -276,7 +279,10 @@ class IceAgent:
         known.heard = known.media = now
         known.received += octets
         selection = self._state.selections[known.component]
-        return known is not selection.current and selection.heard(known, now)
+        if known is selection.current or not selection.heard(known, now):
+            return False
+        self._changed = True
+        return True
 
     def may_send(self, path: Path, octets: int) -> bool:
         """Whether data may leave on this path; what is allowed under proof is counted."""
@@ -303,16 +309,11 @@ class IceAgent:
         return self._exchange.transmits() + self._gatherer.transmits()
 
     def deadline(self) -> float | None:
-        state = self._state
-        return earliest(
-            state.checks.deadline(),
-            self._gatherer.deadline(),
-            self._conclusion.deadline(),
-            self._consent.deadline(),
-            self._moves.deadline(),
-            *(selection.deadline() for selection in state.selections.values()),
-            self._paced_at + state.pacing if self._has_next() else None,
-        )
+        """Worked out when something has changed, as it is asked for with each packet of voice."""
+        if self._changed:
+            self._changed = False
+            self._deadline = self._next_deadline()
+        return self._deadline
 
     def expire(self, now: float) -> None:
         for check in self._state.checks.expire(now):
@@ -371,6 +372,18 @@ class IceAgent:
         else:
             self._exchange.response(message, path, now)
 
+    def _next_deadline(self) -> float | None:
+        state = self._state
+        return earliest(
+            state.checks.deadline(),
+            self._gatherer.deadline(),
+            self._conclusion.deadline(),
+            self._consent.deadline(),
+            self._moves.deadline(),
+            *(selection.deadline() for selection in state.selections.values()),
+            self._paced_at + state.pacing if self._has_next() else None,
+        )
+
     def _prefer(self, port: LocalPort) -> None:
         """Nothing is nominated yet: pairs of this port come first."""
         generation = self._state.active()
@@ -411,6 +424,7 @@ class IceAgent:
 
     def _tend(self, now: float) -> None:
         """At the end of each verb: one more transaction if Ta allows, and what has become of gathering."""
+        self._changed = True
         if now >= self._paced_at + self._state.pacing and self._has_next():
             self._paced_at = now
             self._send_next(now)

@@ -76,6 +76,7 @@ class Checks:
     def __init__(self, entropy: Entropy) -> None:
         self._entropy = entropy
         self._under_way: dict[bytes, Check] = {}
+        self._due = False  # something is to be sent
 
     def __len__(self) -> int:
         return len(self._under_way)
@@ -111,6 +112,7 @@ class Checks:
         if len(self._under_way) >= CHECKS:
             self._make_room()
         self._under_way[identifier] = check
+        self._due = True
         known.checked = now
         return check
 
@@ -152,6 +154,9 @@ class Checks:
         return Answered(check, outcomes.get(code, Outcome.FAILURE))
 
     def transmits(self) -> list[tuple[Path, bytes]]:
+        if not self._due:
+            return []
+        self._due = False
         return [
             (check.known.path, octets)
             for check in self._under_way.values()
@@ -165,6 +170,7 @@ class Checks:
     def expire(self, now: float) -> list[Check]:
         """Those that nobody has answered."""
         failed = []
+        self._due = True
         for identifier, check in list(self._under_way.items()):
             check.transaction.expire(now)
             if check.transaction.failed:
