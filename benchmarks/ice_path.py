@@ -54,8 +54,8 @@ def moved_agent() -> tuple[IceNetwork, IceAgent, Path]:
 
 
 def path_layer() -> tuple[float, float, float, float]:
-    """Microseconds: a packet received, a packet sent, one received while both paths carry voice, and asking the agent,
-    which has nothing to say, for what it has to send, its events and its deadline."""
+    """Microseconds: a packet received, a packet sent, one received while both paths carry voice, and asking the
+    agent, which has nothing to say, for what it has to send, its events and its deadline."""
     network, agent, selected = moved_agent()
     other = next(path for path in agent.paths if path != selected)
     now = network.now

@@ -68,13 +68,18 @@ from segue.protocols.rtp.telephone_event import DtmfReceiver, parse_telephone_ev
 from segue.protocols.sdes import parse_crypto, write_crypto
 from segue.protocols.sdp import (
     fmtps_of,
+    ice_of,
     maxptime_of,
     opus_parameters,
+    parse_candidate,
+    parse_remote_candidates,
     parse_sdp,
     ptime_of,
     rtcp_feedback_of,
     rtcp_of,
     rtpmaps_of,
+    write_candidate,
+    write_ice,
     write_sdp,
 )
 from segue.protocols.sip.digest import DigestClient, DigestServer
@@ -103,7 +108,14 @@ from segue.protocols.stun.attributes import (
 from segue.protocols.stun.binding import binding_request, binding_response, mapped_address
 from segue.protocols.stun.credentials import LongTermCredentials
 from segue.protocols.stun.message import Class as StunClass
-from segue.protocols.stun.message import Method, StunMessage, error_response, parse_stun, success_response
+from segue.protocols.stun.message import (
+    Method,
+    StunMessage,
+    error_response,
+    is_stun,
+    parse_stun,
+    success_response,
+)
 from segue.protocols.turn.channel_data import TurnStream
 from segue.protocols.turn.client import TurnClient
 from segue.protocols.turn.uri import parse_server_uri
@@ -111,6 +123,7 @@ from segue.server.config import ServerConfig
 from segue.server.core import ServerCore
 from segue.testing.certificates import make_ca, make_certificate
 from segue.testing.entropy import SeededEntropy
+from segue.testing.ice_ends import IceEnd, IceNetwork, port, signed, talking
 from segue.testing.phones import Street, phone_config
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -308,6 +321,39 @@ def refused_by_status() -> Iterator[None]:
 
 def demux(data: bytes) -> None:
     assert isinstance(sort(data), Kind)
+
+
+@cache
+def _ice() -> tuple[IceNetwork, IceEnd]:
+    network = IceNetwork()
+    return network, talking(network)[1]
+
+
+def ice_agent(data: bytes) -> None:
+    """A check or an answer in the middle of a call, as it comes and with the right integrity. The agent stays the
+    same, so that what came before counts too."""
+    network, end = _ice()
+    local = end.ports[0].address
+    for octets in (data, signed(data, end.agent.credentials.password)):
+        for source in (Address("192.0.2.1", 4000), Address("203.0.113.9", 1 + len(data))):
+            end.agent.receive(octets, BasePath("198.51.100.2", local, source), network.now)
+        network.now += 0.05
+        end.agent.expire(network.now)
+        end.agent.transmits()
+        end.agent.events()
+
+
+def sdp_ice(data: bytes) -> None:
+    value = text(data)
+    parse_remote_candidates(value)
+    candidate = parse_candidate(value)
+    assert candidate is None or parse_candidate(write_candidate(candidate)) is not None
+    with documented():
+        description = parse_sdp(data)
+        for media in description.media:
+            with documented():
+                ice = ice_of(description, media)
+                assert ice is None or write_ice(ice)
 
 
 def stun(data: bytes) -> None:
@@ -669,6 +715,15 @@ class Target(NamedTuple):
     seeds: list[bytes]
 
 
+def _ice_checks() -> list[bytes]:
+    """Genuine ones, a move's among them."""
+    network = IceNetwork()
+    mover, _ = talking(network)
+    mover.move(port("203.0.113.7"))
+    network.pass_time(0.5)
+    return [seen.octets for seen in network.seen if is_stun(seen.octets)]
+
+
 TARGETS: dict[str, Target] = {
     "sip_message": Target(sip_message, SIP),
     "sip_stream": Target(sip_stream, [SIP[0] + b"\r\n\r\n" + SIP[1], *SIP[:10]]),
@@ -687,6 +742,16 @@ TARGETS: dict[str, Target] = {
     "sdes_crypto": Target(sdes_crypto, (VECTORS / "rfc4568_crypto.txt").read_bytes().splitlines()),
     "negotiation": Target(negotiation, SDP),
     "demux": Target(demux, [RTP, RTCP, STUN[0]]),
+    "ice_agent": Target(ice_agent, _ice_checks()),
+    "sdp_ice": Target(
+        sdp_ice,
+        [
+            b"1 1 UDP 2130706431 192.0.2.1 8998 typ srflx raddr 203.0.113.141 rport 8998 generation 0",
+            b"1 192.0.2.3 45664 2 2001:db8::1 45665",
+            SDP[0] + b"a=ice-ufrag:8hhY\r\na=ice-pwd:asd88fgpdd777uzjYhagZg\r\na=ice-options:ice2 trickle\r\n"
+            b"a=candidate:1 1 UDP 2130706431 203.0.113.141 8998 typ host\r\n",
+        ],
+    ),
     "stun": Target(stun, STUN),
     "turn": Target(turn, TURN),
     "server_uri": Target(

@@ -8,16 +8,20 @@ counts as authenticated when it is the peer's and was not received before, as SR
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
+from zlib import crc32
 
 from segue.base.address import Address, LocalPort, Path
 from segue.base.machine import earliest
+from segue.base.secret import Secret
 from segue.base.trace import MemoryTrace
 from segue.emulator.nat import UDP, Nat, nat_kind
 from segue.protocols.ice.agent import IceAgent
 from segue.protocols.ice.events import IceEvent, PathSelected
+from segue.protocols.stun.attributes import COOKIE
 from segue.protocols.stun.binding import binding_response, is_binding_request
 from segue.protocols.stun.message import is_stun, parse_stun
 from segue.testing.entropy import SeededEntropy
@@ -264,6 +268,18 @@ class IceEnd:
                 self.network.send(path.local, path.remote, packet)
             else:
                 self.withheld += 1
+
+
+def signed(octets: bytes, password: Secret) -> bytes:
+    """A message with whatever attributes these octets are, and the integrity and fingerprint that fit: what a
+    peer with the password could send. For who looks for faults behind the authentication."""
+    head, body = octets[:20].ljust(20, b"\0"), octets[20:1200]
+    kind, attributes = head[:2], body[: len(body) & ~3]
+    rest = COOKIE + head[8:] + attributes
+    proof = hmac.digest(password.reveal(), kind + (len(attributes) + 24).to_bytes(2, "big") + rest, "sha1")
+    rest += b"\0\x08\0\x14" + proof
+    whole = kind + (len(attributes) + 32).to_bytes(2, "big") + rest
+    return whole + b"\x80\x28\0\x04" + (crc32(whole) ^ 0x5354554E).to_bytes(4, "big")
 
 
 def talking(network: IceNetwork, **options: Any) -> tuple[IceEnd, IceEnd]:
