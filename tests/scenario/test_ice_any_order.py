@@ -16,107 +16,119 @@ HOSTS = [f"203.0.113.{number}" for number in range(10, 16)]
 STEPS = 14
 
 
-def move(network: IceNetwork, ends: tuple[IceEnd, IceEnd], dice: Random) -> None:
-    mover = dice.choice(ends)
-    used = {each.address.host for end in ends if end is not mover for each in end.ports}
-    mover.move(port(dice.choice([host for host in HOSTS if host not in used])))
+class Fate:
+    """Two ends of a call, and what may happen to them."""
+
+    def __init__(self, seed: int) -> None:
+        self.dice = Random(seed)
+        self.network = IceNetwork(seed)
+        self.ends = talking(self.network)
+
+    def free_host(self) -> str:
+        used = {each.address.host for end in self.ends for each in end.ports}
+        return self.dice.choice([host for host in HOSTS if host not in used] or [HOSTS[-1]])
+
+    def some_end(self) -> IceEnd:
+        return self.dice.choice(self.ends)
+
+    def move(self) -> None:
+        """To a new port, or to one it has."""
+        mover = self.some_end()
+        mover.move(self.dice.choice([port(self.free_host()), *mover.ports]))
+
+    def add(self) -> None:
+        end, fresh = self.some_end(), port(self.free_host())
+        if fresh not in self.ends[0].ports + self.ends[1].ports:
+            end.add(fresh)
+
+    def remove(self) -> None:
+        end = self.some_end()
+        if len(end.ports) > 1:
+            end.remove(self.dice.choice(end.ports))
+
+    def die(self) -> None:
+        self.network.dead.add(self.dice.choice(self.some_end().ports).address.host)
+
+    def live(self) -> None:
+        self.network.dead.clear()
+
+    def lose(self) -> None:
+        self.network.wire.loss = self.dice.choice([0.0, 0.1, 0.4])
+        self.network.wire.jitter = self.dice.choice([0.0, 0.05, 0.2])
+
+    def fall_silent(self) -> None:
+        end = self.some_end()
+        end.talks = not end.talks
+
+    def tell(self) -> None:
+        """One end's candidates reach the other, and where it is."""
+        one, other = self.dice.sample(self.ends, 2)
+        self.signal(one, other)
+
+    def signal(self, one: IceEnd, other: IceEnd) -> None:
+        other.agent.add_remote(one.agent.candidates, True, self.network.now)
+        if one.agent.selected is not None:
+            other.agent.remote_moved(one.agent.selected.local, 1200, self.network.now)
+        other.drain()
+
+    def restart(self) -> None:
+        """A whole offer and answer."""
+        one, other = self.dice.sample(self.ends, 2)
+        one.agent.restart(self.network.now)
+        one.drain()
+        self.network.pass_time(0.05)
+        other.learn(one)
+        self.network.pass_time(0.05)
+        one.learn(other)
+
+    def heal(self) -> None:
+        self.network.dead.clear()
+        self.network.wire.loss = self.network.wire.jitter = 0.0
+        for end in self.ends:
+            end.talks = True
+
+    def hear(self, seconds: float) -> bool:
+        """Both ends hear the other again, without gaps, within so long."""
+
+        def fluent() -> bool:
+            return all(
+                len(end.heard) >= 25 and end.heard[-25].at > self.network.now - 0.6 for end in self.ends
+            )
+
+        self.network.pass_time(0.7)
+        return self.network.until(fluent, seconds)
 
 
-def add(network: IceNetwork, ends: tuple[IceEnd, IceEnd], dice: Random) -> None:
-    end = dice.choice(ends)
-    used = {each.address.host for other in ends for each in other.ports}
-    free = [host for host in HOSTS if host not in used]
-    if free:
-        end.add(port(dice.choice(free)))
-
-
-def remove(network: IceNetwork, ends: tuple[IceEnd, IceEnd], dice: Random) -> None:
-    end = dice.choice(ends)
-    if len(end.ports) > 1:
-        end.remove(dice.choice(end.ports))
-
-
-def die(network: IceNetwork, ends: tuple[IceEnd, IceEnd], dice: Random) -> None:
-    network.dead.add(dice.choice(dice.choice(ends).ports).address.host)
-
-
-def live(network: IceNetwork, ends: tuple[IceEnd, IceEnd], dice: Random) -> None:
-    network.dead.clear()
-
-
-def lose(network: IceNetwork, ends: tuple[IceEnd, IceEnd], dice: Random) -> None:
-    network.wire.loss = dice.choice([0.0, 0.1, 0.4])
-    network.wire.jitter = dice.choice([0.0, 0.05, 0.2])
-
-
-def fall_silent(network: IceNetwork, ends: tuple[IceEnd, IceEnd], dice: Random) -> None:
-    end = dice.choice(ends)
-    end.talks = not end.talks
-
-
-def tell(network: IceNetwork, ends: tuple[IceEnd, IceEnd], dice: Random) -> None:
-    """One end's candidates reach the other."""
-    one, other = dice.sample(ends, 2)
-    other.agent.add_remote(one.agent.candidates, True, network.now)
-    if one.agent.selected is not None:
-        other.agent.remote_moved(one.agent.selected.local, 1200, network.now)
-    other.drain()
-
-
-def restart(network: IceNetwork, ends: tuple[IceEnd, IceEnd], dice: Random) -> None:
-    """A whole offer and answer."""
-    one, other = dice.sample(ends, 2)
-    one.agent.restart(network.now)
-    one.drain()
-    network.pass_time(0.05)
-    other.learn(one)
-    network.pass_time(0.05)
-    one.learn(other)
-
-
-HAPPENINGS = (move, move, move, add, remove, die, die, live, lose, fall_silent, tell, restart)
-
-
-def hear(network: IceNetwork, ends: tuple[IceEnd, IceEnd], seconds: float) -> bool:
-    """Both ends hear the other again, without gaps, within so long."""
-    for end in ends:
-        end.talks = True
-
-    def fluent() -> bool:
-        return all(len(end.heard) >= 25 and end.heard[-25].at > network.now - 0.6 for end in ends)
-
-    network.pass_time(0.7)
-    return network.until(fluent, seconds)
+HAPPENINGS = (
+    *(Fate.move, Fate.move, Fate.move, Fate.add, Fate.remove, Fate.die, Fate.die, Fate.live),
+    *(Fate.lose, Fate.fall_silent, Fate.tell, Fate.restart),
+)
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_a_call_outlives_anything(seed: int) -> None:
-    dice = Random(seed)
-    network = IceNetwork(seed)
-    ends = talking(network)
+    fate = Fate(seed)
     done = []
     for _ in range(STEPS):
-        happening = dice.choice(HAPPENINGS)
+        happening = fate.dice.choice(HAPPENINGS)
         done.append(happening.__name__)
-        happening(network, ends, dice)
-        network.pass_time(dice.choice([0.0, 0.01, 0.1, 0.7, 3.0]))
-        for end in ends:
+        happening(fate)
+        fate.network.pass_time(fate.dice.choice([0.0, 0.01, 0.1, 0.7, 3.0]))
+        for end in fate.ends:
             bounded(end)
-    network.dead.clear()
-    network.wire.loss = network.wire.jitter = 0.0
-    if not hear(network, ends, 2.0):
-        for _ in range(2):
-            tell(network, ends, dice)
-            tell(network, (ends[1], ends[0]), dice)
-        if not hear(network, ends, 3.0):
-            restart(network, ends, dice)
-            assert hear(network, ends, 10.0), done
+    fate.heal()
+    if not fate.hear(2.0):
+        fate.signal(*fate.ends)
+        fate.signal(*reversed(fate.ends))
+        if not fate.hear(3.0):
+            fate.restart()
+            assert fate.hear(10.0), done
     # And it stays so.
-    network.pass_time(12.0)
-    at, counts = network.now, [end.count(PathSelected) for end in ends]
-    network.pass_time(20.0)
-    assert all(len([voice for voice in end.heard if voice.at > at]) >= 990 for end in ends), done
-    assert [end.count(PathSelected) for end in ends] == counts, done
+    fate.network.pass_time(12.0)
+    at, counts = fate.network.now, [end.count(PathSelected) for end in fate.ends]
+    fate.network.pass_time(20.0)
+    assert all(len([voice for voice in end.heard if voice.at > at]) >= 990 for end in fate.ends), done
+    assert [end.count(PathSelected) for end in fate.ends] == counts, done
 
 
 def bounded(end: IceEnd) -> None:
