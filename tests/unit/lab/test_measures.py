@@ -9,6 +9,7 @@ from segue.lab.measure.measures import (
     Delivery,
     Sighting,
     deliveries,
+    duplicates,
     extra_octets,
     gap,
     is_check,
@@ -138,6 +139,19 @@ def test_octets_that_were_sent_again_are_counted_where_the_copy_left() -> None:
     first, copy = Sighting(1.0, "mn wlan0", packet), Sighting(1.0001, "mn wwan0", packet)
     assert extra_octets([copy, first], 0.5, 2.0) == len(packet)
     assert extra_octets([first, first._replace(octets=bytes(172))], 0.5, 2.0) == 0
+
+
+def test_a_copy_that_its_sender_sent_is_a_duplicate_and_a_replay_is_none() -> None:
+    packet, other = b"\x80\x08" + bytes(170), b"\x80\x08" + bytes(172)
+    sent = [
+        Sighting(1.0, "mn wlan0", packet),
+        Sighting(1.0, "mn wwan0", packet),
+        Sighting(1.02, "mn wlan0", other),
+    ]
+    received = [s._replace(time=s.time + 0.02, place="cn wlan0") for s in sent]
+    replays = [received[0]._replace(time=1.5), received[2]._replace(time=1.6)]
+    assert duplicates(sent, received + replays, 0.5, 3.0) == 1
+    assert duplicates(sent[1:], received + replays, 0.5, 3.0) == 0
 
 
 def test_only_what_goes_between_phones_is_a_check() -> None:

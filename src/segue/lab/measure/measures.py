@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 import struct
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -208,10 +209,12 @@ def extra_octets(sent: Sequence[Sighting], begin: float, end: float) -> int:
     return extra
 
 
-def duplicates(received: Sequence[Sighting], begin: float, end: float) -> int:
-    """Copies beyond the first, in the window."""
-    octets = [s.octets for s in received if begin <= s.time <= end]
-    return len(octets) - len(set(octets))
+def duplicates(sent: Sequence[Sighting], received: Sequence[Sighting], begin: float, end: float) -> int:
+    """Copies beyond the first that arrived in the window, of those that their sender has sent: an attacker's
+    replays are none."""
+    left = Counter(sighting.octets for sighting in sent)
+    came = Counter(sighting.octets for sighting in received if begin <= sighting.time <= end)
+    return sum(max(0, min(count, left[octets]) - 1) for octets, count in came.items())
 
 
 def direction(
@@ -236,7 +239,7 @@ def direction(
         owd_new_ms=None if new is None else _ms(new),
         lost=lost(stream, begin, end),
         recovered=recovered(stream, begin, end, clock, (new or 0.0) - (old or 0.0)),
-        duplicates=duplicates(received, begin, end),
+        duplicates=duplicates(sent, received, begin, end),
         unheard_ms=unheard_ms,
         extra_bytes=extra_octets(sent, begin, end),
     )
