@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from segue.lab.networks.topology import DOMAIN
+
 
 class Mode(NamedTuple):
     """`soft`: the old network goes after the new one has come. `ice`: the phones may move the path by ICE, without
@@ -35,4 +37,5 @@ def phone_options(mode: str, speech: str) -> list[str]:
     if _ICE_OPTIONS:
         options.append("--ice" if chosen.ice else "--no-ice")
         options.append("--duplicate" if chosen.duplicate else "--no-duplicate")
+        options += ["--stun", f"stun:{DOMAIN}"] if chosen.ice else []
     return options
