@@ -148,9 +148,11 @@ class Relaying:
 
     def send(self, path: Path, octets: bytes) -> None:
         """By a relayed path."""
-        for outer, wrapped in self.relays.wrap(path, octets, self._loop.time()):
+        datagrams = self.relays.wrap(path, octets, self._loop.time())
+        for outer, wrapped in datagrams:
             self._transmit(outer, wrapped)
-        self._arm()
+        if len(datagrams) > 1:  # a request, which wants a timer
+            self._arm()
 
     def receive(self, path: Path, octets: bytes, now: float) -> tuple[Path, bytes] | None:
         """What came to a media port from a relay server, as `Relays.unwrap`."""
