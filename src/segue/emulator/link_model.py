@@ -17,7 +17,9 @@ class LinkConfig:
     does (the cube of a uniform number, so a quarter of the bound on average). With `keep_order` a packet
     never overtakes the one before it. `rate_kbps` 0 is unlimited; a packet that does not fit into the
     `queue_bytes` waiting for the rate is lost. `reorder` is the share of packets that arrive
-    `reorder_ms` late while later ones pass them. `fades`: whether a weak radio signal loses packets.
+    `reorder_ms` late while later ones pass them. `fades`: whether a weak radio signal loses packets. A radio that
+    carried nothing for `sleep_after_ms` (0: it never sleeps) needs `wake_ms` before it carries anything, as a 3G one
+    needs its channel (3GPP TS 25.331).
     """
 
     name: str
@@ -31,19 +33,49 @@ class LinkConfig:
     reorder: float = 0.0
     reorder_ms: float = 0.0
     fades: bool = False
+    sleep_after_ms: float = 0.0
+    wake_ms: float = 0.0
 
     def __post_init__(self) -> None:
-        if min(self.one_way_delay_ms, self.jitter_ms, self.rate_kbps, self.queue_bytes, self.reorder_ms) < 0:
+        times = (self.one_way_delay_ms, self.jitter_ms, self.reorder_ms, self.sleep_after_ms, self.wake_ms)
+        if min(self.rate_kbps, self.queue_bytes, *times) < 0:
             raise LocalError(f"link {self.name} has a negative figure", "use zero to switch a thing off")
         if not 0 <= self.duplication <= 1 or not 0 <= self.reorder <= 1:
             raise LocalError(f"link {self.name}: duplication and reorder are shares", "between 0 and 1")
 
 
+class Wakefulness:
+    """Whether a radio sleeps; one for both directions."""
+
+    def __init__(self, config: LinkConfig) -> None:
+        self._sleep_after = config.sleep_after_ms / 1000
+        self._wake = config.wake_ms / 1000
+        self._awake_until = float("-inf")
+        self._ready_at = float("-inf")
+
+    def ready(self, now: float) -> float:
+        """When what is offered now can leave; it keeps the radio awake."""
+        if not self._sleep_after:
+            return now
+        if now > self._awake_until:
+            self._ready_at = now + self._wake
+        ready = max(now, self._ready_at)
+        self._awake_until = ready + self._sleep_after
+        return ready
+
+
+def both_directions(config: LinkConfig, entropy: Entropy) -> tuple[LinkModel, LinkModel]:
+    """Of one link."""
+    wakefulness = Wakefulness(config)
+    return LinkModel(config, entropy, wakefulness), LinkModel(config, entropy, wakefulness)
+
+
 class LinkModel:
     """The running state of one direction. Times are seconds of any monotonic scale and never go back."""
 
-    def __init__(self, config: LinkConfig, entropy: Entropy) -> None:
+    def __init__(self, config: LinkConfig, entropy: Entropy, wakefulness: Wakefulness | None = None) -> None:
         self.config = config
+        self._wakefulness = wakefulness or Wakefulness(config)
         self.offered = 0
         self.lost = 0
         self._entropy = entropy
@@ -60,7 +92,7 @@ class LinkModel:
     def offer(self, size: int, now: float) -> tuple[float, ...]:
         """Delivery times of a packet of `size` octets that is sent at `now`; empty when it is lost."""
         self.offered += 1
-        departure = self._through_bottleneck(size, now)
+        departure = self._through_bottleneck(size, self._wakefulness.ready(now))
         if departure is None or self._lost_on_the_way():
             self.lost += 1
             return ()

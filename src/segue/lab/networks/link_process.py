@@ -34,7 +34,7 @@ from typing import Any, TextIO
 from segue.base.entropy import Entropy
 from segue.base.errors import LocalError
 from segue.emulator.burst_loss import BurstLoss
-from segue.emulator.link_model import LinkConfig, LinkModel
+from segue.emulator.link_model import LinkConfig, LinkModel, both_directions
 from segue.lab.networks.nat_box import nat_box
 from segue.lab.networks.station_break import StationEnd
 from segue.lab.networks.timer import Timer
@@ -220,7 +220,7 @@ class LinkProcess:
     def _join(self, name: str, first: Port, second: Port, config: LinkConfig) -> Link:
         link = self._links.get(name)
         if link is None:
-            forward, backward = LinkModel(config, self._entropy), LinkModel(config, self._entropy)
+            forward, backward = both_directions(config, self._entropy)
             link = self._links[name] = Link(name, first, second, config, forward, backward)
         first.links.append(link)
         second.links.append(link)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from segue.base.entropy import Entropy
-from segue.emulator.link_model import LinkConfig, LinkModel
+from segue.emulator.link_model import LinkConfig, LinkModel, both_directions
 from segue.lab.networks.nat_box import NatBox
 from segue.net.packet_socket import PacketSocket
 
@@ -80,7 +80,7 @@ class Link:
     def impair(self, config: LinkConfig, entropy: Entropy) -> None:
         """Go on with another configuration."""
         self.config = config
-        self.forward, self.backward = LinkModel(config, entropy), LinkModel(config, entropy)
+        self.forward, self.backward = both_directions(config, entropy)
 
     def report(self) -> dict[str, object]:
         config = self.config
