@@ -33,7 +33,7 @@ def agree(network: IceNetwork, alice: IceEnd, bob: IceEnd, limit: float = 10.0) 
 
 
 def nominated(end: IceEnd) -> bool:
-    return end.agent.selected is not None and end.agent._state.selection(1).nominated
+    return end.agent.completed
 
 
 def talk(network: IceNetwork, alice: IceEnd, bob: IceEnd, seconds: float = 1.0) -> None:

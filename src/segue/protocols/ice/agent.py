@@ -20,19 +20,19 @@ from segue.protocols.ice.consent import Consent
 from segue.protocols.ice.events import Gathered, IceEvent
 from segue.protocols.ice.exchange import Exchange
 from segue.protocols.ice.gathering import Gatherer
-from segue.protocols.ice.generation import Generation, IceCredentials
+from segue.protocols.ice.generation import Generation
 from segue.protocols.ice.known_path import Permission
 from segue.protocols.ice.limits import ALIVE, PATIENCE
 from segue.protocols.ice.migration import Moves
 from segue.protocols.ice.pair import PairState
 from segue.protocols.ice.state import State
+from segue.protocols.ice.view import AgentView
 from segue.protocols.stun.message import Class, Method, StunMessage, parse_stun
 
-OPTIONS = frozenset({"ice2", "trickle", "renomination"})
 _SLOWEST = 1.0  # seconds between checks: the most that a peer may ask for
 
 
-class IceAgent:
+class IceAgent(AgentView):
     """`controlling`: the offerer of the first offer is (RFC 8445 section 6.1.1). `migration`: both ends agreed
     upon it; may be set when that is known. `components`: 2 for a peer that may not multiplex RTP and RTCP.
 
@@ -65,78 +65,17 @@ class IceAgent:
         for component in range(1, components + 1):
             self._state.selection(component)
 
-    # What there is
-
-    @property
-    def controlling(self) -> bool:
-        return self._state.controlling
+    # What the call says
 
     @property
     def migration(self) -> bool:
+        """Whether both ends have listed it, as is known when offer and answer are."""
         return self._state.migration
 
     @migration.setter
     def migration(self, agreed: bool) -> None:
         self._state.migration = agreed
         self._changed = True
-
-    @property
-    def credentials(self) -> IceCredentials:
-        """Ours, of the newest session."""
-        return self._state.newest.credentials
-
-    @property
-    def candidates(self) -> tuple[Candidate, ...]:
-        """Ours, for SDP."""
-        return self._state.local.all
-
-    @property
-    def gathered(self) -> bool:
-        return self._gatherer.done
-
-    @property
-    def description(self) -> IceDescription:
-        """What the peer is to be told now."""
-        ours = self.credentials
-        return IceDescription(
-            ours.ufrag, ours.password, OPTIONS, candidates=self.candidates, ended=self.gathered
-        )
-
-    @property
-    def selected(self) -> Path | None:
-        """Where data of component 1 leaves: on the nominated path, or on the first that works until there is
-        one."""
-        return self.selected_of(1)
-
-    def selected_of(self, component: int) -> Path | None:
-        current = self._state.selection(component).current
-        return current.path if current is not None else None
-
-    def proven(self, path: Path) -> bool:
-        """Whether the peer has answered a check on it in the last 30 s."""
-        known = self._state.paths.get(path)
-        return known is not None and known.proven
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """Proven paths of component 1: the selected one first, then those that were heard last."""
-        current = self._state.selection(1).current
-        proven = self._state.paths.proven(1)
-        proven.sort(key=lambda known: (known is not current, -known.heard))
-        return tuple(known.path for known in proven)
-
-    def mapped(self, path: Path) -> Address | None:
-        """Where the peer sees us on this path: what `c=` and `m=` say when it is selected (RFC 8839 section
-        4.2.1.2)."""
-        known = self._state.paths.get(path)
-        return known.mapped if known is not None else None
-
-    def round_trip(self, path: Path) -> float | None:
-        """Seconds, of the last check that was answered at once."""
-        known = self._state.paths.get(path)
-        return known.round_trip if known is not None else None
-
-    # What the call says
 
     def add_port(
         self,

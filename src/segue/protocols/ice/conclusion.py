@@ -102,7 +102,7 @@ class Conclusion:
             for component, since in generation.nominating.items()
             if component not in generation.complete and component not in self._nominees
         ]
-        patience = None if generation.failed or self._is_complete(generation) else generation.patience
+        patience = None if generation.failed or self.is_complete(generation) else generation.patience
         return earliest(self._retire_at, patience, *waiting)
 
     def expire(self, now: float) -> None:
@@ -115,7 +115,7 @@ class Conclusion:
         if generation is None or generation.patience is None or now < generation.patience:
             return
         generation.patience = None
-        if self._is_complete(generation) or generation.failed:
+        if self.is_complete(generation) or generation.failed:
             return
         components = self.components(generation)
         if any(
@@ -130,7 +130,7 @@ class Conclusion:
         generation.failed = True
         self._state.events.append(Failed(why))
 
-    def _is_complete(self, generation: Generation) -> bool:
+    def is_complete(self, generation: Generation) -> bool:
         return all(component in generation.complete for component in self.components(generation))
 
     def _conclude(self, generation: Generation, component: int, now: float) -> None:
@@ -151,7 +151,7 @@ class Conclusion:
             state.checks.cancel(pair)
         gone = set(done)
         generation.check_list.remove(gone.__contains__)
-        if self._is_complete(generation) and len(state.generations) > 1 and generation is state.newest:
+        if self.is_complete(generation) and len(state.generations) > 1 and generation is state.newest:
             self._retire_at = now + AFTERMATH
 
     def _replaces(self, generation: Generation, pair: Pair, former: list[Pair]) -> bool:
