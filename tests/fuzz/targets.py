@@ -82,6 +82,7 @@ from segue.protocols.sdp import (
     write_ice,
     write_sdp,
 )
+from segue.protocols.sdp.trickle_fragment import parse_fragment
 from segue.protocols.sip.digest import DigestClient, DigestServer
 from segue.protocols.sip.field_values import CSeq, NameAddr, Via, parse_uri
 from segue.protocols.sip.flow import Flow
@@ -277,6 +278,8 @@ def sdp(data: bytes) -> None:
                     opus_parameters(parameters)
         if description.connection is not None:
             assert parse_sdp(write_sdp(description)) == description
+    with documented():
+        parse_fragment(data)
     parse_extensions(text(data))
     parse_wait(text(data))
 
@@ -591,6 +594,10 @@ SIP.insert(
     b'From: "A" <sip:alice@example.org>;tag=1\r\nTo: <sip:bob@example.org>\r\nCall-ID: x\r\nCSeq: 1 INVITE\r\n'
     b"Max-Forwards: 70\r\nContact: <sip:alice@198.51.100.7>\r\nSupported: 100rel\r\nContent-Length: 0\r\n\r\n",
 )
+FRAGMENT = (
+    b"a=ice-ufrag:8hhY\r\na=ice-pwd:asd88fgpdd777uzjYhagZg\r\nm=audio 9 RTP/AVP 0\r\na=mid:1\r\n"
+    b"a=candidate:1 1 UDP 2130706431 192.0.2.1 5010 typ host\r\na=end-of-candidates\r\n"
+)
 SDP = [path.read_bytes() for path in sorted(VECTORS.glob("*.sdp"))]
 VALUES = [
     value.encode("utf-8", "surrogateescape")
@@ -738,7 +745,7 @@ TARGETS: dict[str, Target] = {
     "sip_transactions": Target(sip_transactions, SIP),
     "server": Target(server, SIP),
     "phone": Target(phone, SIP[:3]),
-    "sdp": Target(sdp, SDP),
+    "sdp": Target(sdp, [*SDP, FRAGMENT]),
     "sdes_crypto": Target(sdes_crypto, (VECTORS / "rfc4568_crypto.txt").read_bytes().splitlines()),
     "negotiation": Target(negotiation, SDP),
     "demux": Target(demux, [RTP, RTCP, STUN[0]]),

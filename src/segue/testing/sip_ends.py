@@ -179,6 +179,7 @@ class SipEnd:
         self.sessions = InviteSessions()
         self.calls: list[InviteSession] = []
         self.heard: list[said.SessionEvent] = []
+        self.candidates = b""  # all so far, for a peer that takes them by INFO
         self.agreed = b""
         self.offered = b""  # by the peer, to be answered
         self._bodies = 0
@@ -389,6 +390,8 @@ class SipEnd:
             self.offered = b""
         elif isinstance(event, said.OfferWanted):
             session.offer(self.offer(), now)
+        elif isinstance(event, said.CandidatesWanted):
+            session.send_candidates(self.candidates, now)
         elif isinstance(event, said.MessageInDialog):
             session.respond(event, 200, now)
         elif isinstance(event, said.TargetChanged) and self.relay is None:

@@ -3,6 +3,7 @@
 - `description`: the dataclasses (`SessionDescription`, `MediaDescription`, `Attribute` …).
 - `parser.parse_sdp`, `writer.write_sdp`: octets to description and back.
 - `attributes`: the attributes this project acts upon, typed, read on demand.
+- `trickle_fragment`: candidates that follow an offer or answer.
 - `ice_attributes`: those of ICE, as a `base.ice_description.IceDescription`, and back.
 - `format_parameters`: what `a=fmtp` means for telephone events and Opus.
 
@@ -20,7 +21,7 @@ Status card
   RFC 4733   done: 2.4.1 (event list)
   RFC 7587   done: 6.1 (parameters of Opus)
   RFC 8839   done: 5 (all attributes; `ice-mismatch` is read only). The rules are in `segue.call`.
-  RFC 8840   done: 4 (`end-of-candidates`); RFC 8838: option `trickle`
+  RFC 8840   done: 4.4, 8, 9 (`end-of-candidates`, the fragment); RFC 8838: option `trickle`
   as text    reachable by name: crypto (RFC 4568, see `protocols.sdes`), fingerprint, setup, tls-id (RFC 8122,
              4145, 8842), extmap (RFC 8285), label, group, mid.
 

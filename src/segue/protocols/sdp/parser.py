@@ -43,7 +43,7 @@ def parse_sdp(body: bytes) -> SessionDescription:
     Raises SdpSyntaxError, whose status is 400. Attribute values are not looked into: that is done on demand
     by `attributes`, so that a stream we refuse anyway cannot spoil one that we take.
     """
-    lines = _lines(body)
+    lines = lines_of(body)
     if not lines or lines[0] != ("v", "0"):
         raise SdpSyntaxError("does not start with v=0")
     starts = [index for index, (letter, _) in enumerate(lines) if letter == "m"]
@@ -54,7 +54,8 @@ def parse_sdp(body: bytes) -> SessionDescription:
     return _session(lines[: bounds[0]], media)
 
 
-def _lines(body: bytes) -> list[_Line]:
+def lines_of(body: bytes) -> list[_Line]:
+    """Type letters and values, in order."""
     if len(body) > MAX_OCTETS:
         raise SdpSyntaxError(f"over {MAX_OCTETS} octets")
     # Not splitlines(): that also cuts at form feeds and Unicode separators, which are part of a value here.

@@ -15,7 +15,7 @@ Calls
 - `invite_session.InviteSession`: one call at one end, from dialling to hanging up, over any number of moves; what
   it tells its user is in `session_events`. `invite_sessions.InviteSessions` finds the call of each event.
 - Its parts: `invite_session_caller`, `_callee`, `_reoffer` (our changes), `_offers` (the peer's), `_moves`,
-  `_dispatch`, `_refresh`, on `session_core`; `invite_server` (one INVITE of the peer's), `reliable`, `offer_answer`,
+  `_trickle`, `_dispatch`, `_refresh`, on `session_core`; `invite_server` (one INVITE of the peer's), `reliable`, `offer_answer`,
   `session_timer`, `dialog`.
 
 Status card
@@ -35,6 +35,8 @@ Status card
   RFC 5626   3.5.1 keep-alive in `framing`; flows and their serials here, registration in `segue.call`, STUN (8) in
              `segue.protocols.stun`
   RFC 6026   done
+  RFC 6086   done: 4, 5, for the package "trickle-ice"; an INFO without package is the user's
+  RFC 8840   done: 4.3, 4.4, 10 when "trickle-ice" is supported; what is in a body is `segue.protocols.sdp`
   RFC 6141   done: 4 (target refresh), 5.4, 5.5
   RFC 6228   done: 199
   RFC 6337   done: 2.2, 2.3, 3.1, 4.3

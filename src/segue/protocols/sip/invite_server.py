@@ -26,6 +26,8 @@ class InviteServer:
     """`again`: not the first INVITE of its call, though it came without To tag (its caller has moved)."""
 
     __slots__ = (
+        "_echo_at",
+        "_echo_interval",
         "_ends_at",
         "_interval",
         "_layer",
@@ -59,6 +61,8 @@ class InviteServer:
         self._repeat_at: float | None = None
         self._ends_at: float | None = None
         self._refresh_at: float | None = None
+        self._echo_at: float | None = None
+        self._echo_interval = 0.0
 
     @property
     def pending(self) -> bool:
@@ -70,9 +74,16 @@ class InviteServer:
         """A final response is chosen, though it may have to wait for a PRACK."""
         return not self.pending or self._withheld is not None
 
-    def provisional(self, response: Response, reliable: bool, now: float) -> None:
-        """Send 101-199. A reliable one may have to wait for the PRACK of the one before it."""
+    def provisional(
+        self, response: Response, reliable: bool, now: float, *, until_heard: bool = False
+    ) -> None:
+        """Send 101-199. A reliable one may have to wait for the PRACK of the one before it. `until_heard`: another is
+        repeated like a reliable one, until `heard` (RFC 8840 section 4.3.2)."""
         self._provisional = response
+        self.heard()
+        if until_heard and not reliable:
+            self._echo_interval = self._layer.timers.t1
+            self._echo_at = now + self._echo_interval
         self._refresh_at = now + REFRESH
         if reliable:
             numbered = self.sender.send(response, now)
@@ -80,6 +91,10 @@ class InviteServer:
                 self._layer.respond(self.transaction, numbered, now)
         else:
             self._layer.respond(self.transaction, response, now)
+
+    def heard(self) -> None:
+        """The caller has the dialog: a request of its came in it."""
+        self._echo_at = None
 
     def accept(self, response: Response, now: float) -> None:
         """Send the 2xx, at once or after the PRACK of a provisional response that has a session description
@@ -118,6 +133,7 @@ class InviteServer:
         self._layer.respond(self.transaction, response, now)
 
     def _settle(self) -> None:
+        self.heard()
         self._withheld = None
         self._provisional = None
         self._refresh_at = None
@@ -161,7 +177,9 @@ class InviteServer:
                 response.headers.set("Contact", contact)
 
     def deadline(self) -> float | None:
-        return earliest(self._repeat_at, self._ends_at, self._refresh_at, self.sender.deadline())
+        return earliest(
+            self._repeat_at, self._ends_at, self._refresh_at, self._echo_at, self.sender.deadline()
+        )
 
     def expire(self, now: float) -> Overdue | None:
         """Repeat what is due; says what never got its acknowledgement."""
@@ -181,7 +199,16 @@ class InviteServer:
             self._layer.respond(self.transaction, again, now)
         if self._refresh_at is not None and self._refresh_at <= now:
             self._refresh(now)
+        if self._echo_at is not None and self._echo_at <= now:
+            self._echo(now)
         return None
+
+    def _echo(self, now: float) -> None:
+        if self._provisional is not None:
+            self._layer.respond(self.transaction, self._provisional, now)
+        self._echo_interval *= 2
+        again = self._echo_interval < self._layer.timers.timeout
+        self._echo_at = now + self._echo_interval if again else None
 
     def _refresh(self, now: float) -> None:
         self._refresh_at = now + REFRESH

@@ -94,7 +94,8 @@ class CalleeSide(SessionCore):
             leg.exchange.take(Step.ANSWER_SENT if answers else Step.OFFER_SENT)
         if reliable:
             self.refresh_target(leg, server.request)
-        server.provisional(response, reliable, now)
+        until_heard = self.trickles and leg.trickles and not leg.known
+        server.provisional(response, reliable, now, until_heard=until_heard)
 
     def progress(
         self, now: float, body: bytes = b"", *, reliable: bool = False, status: int = 183, reason: str = ""
@@ -258,6 +259,8 @@ class CalleeSide(SessionCore):
         leg.dialog = dialog
         leg.exchange = OfferAnswer()
         leg.owed = None
+        leg.known = leg.invited = False
+        leg.informed = b""
         leg.hear(event.request, now)
         self._take_call_offer(leg, event.request, again=True)
         if self.state is SessionState.ACCEPTED:
@@ -298,6 +301,7 @@ class CalleeSide(SessionCore):
             return
         server.receive_ack()
         leg.hear(request, now)
+        leg.known = True
         if server.offers:
             server.offers = False
             if leg.exchange.state is Exchange.LOCAL_OFFER and not self._take_ack_answer(leg, request, now):

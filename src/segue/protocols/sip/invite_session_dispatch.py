@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from segue.base.errors import RemoteError
 from segue.protocols.sip.dialog import DialogState
-from segue.protocols.sip.invite_session_moves import CHANGES, MoveSide
+from segue.protocols.sip.invite_session_moves import CHANGES
+from segue.protocols.sip.invite_session_trickle import TrickleSide
 from segue.protocols.sip.message import Request, Response
 from segue.protocols.sip.offer_answer import Exchange, Step
 from segue.protocols.sip.session_core import MEMORY, Alarm, Leg, Outgoing, Purpose
@@ -28,7 +29,7 @@ from segue.protocols.sip.transaction_states import State
 CHALLENGES = 4  # of one request before it counts as refused
 
 
-class DispatchSide(MoveSide):
+class DispatchSide(TrickleSide):
     # Requests
 
     def _receive_request(self, event: RequestReceived, now: float) -> None:
@@ -62,6 +63,9 @@ class DispatchSide(MoveSide):
             self.answer(transaction, request, error.status or 400, now)
             return
         leg.hear(request, now)
+        leg.known = True
+        for server in self._servers:
+            server.heard()
         self._moved_at = None
         if method not in self.options.methods:
             self.answer(transaction, request, 405, now, headers={"Allow": ", ".join(self.options.methods)})
@@ -77,6 +81,8 @@ class DispatchSide(MoveSide):
             self._receive_update(event, leg, now)
         elif method == "PRACK":
             self._receive_prack(event, leg, now)
+        elif method == "INFO" and "Info-Package" in request.headers:
+            self._receive_info(transaction, request, leg, now)
         else:
             self._receive_other(transaction, request, leg, now)
 
@@ -173,6 +179,8 @@ class DispatchSide(MoveSide):
             self._receive_call_response(outgoing, response, now)
         elif outgoing.purpose in CHANGES:
             self._receive_reoffer_response(outgoing, response, now)
+        elif outgoing.purpose is Purpose.INFO and status >= 200:
+            self._receive_info_answer(outgoing, status)
         elif status >= 200:
             self.drop(outgoing)
             if outgoing.purpose is Purpose.OTHER and not outgoing.superseded:

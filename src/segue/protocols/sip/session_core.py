@@ -31,6 +31,7 @@ from segue.protocols.sip.transaction_layer import TransactionLayer, without_via
 from segue.protocols.sip.transaction_server import ServerTransaction
 from segue.protocols.sip.transaction_states import State
 
+TRICKLE = "trickle-ice"  # option tag and Info Package
 MEMORY = 32  # requests under way, or open requests of the peer, that one session holds at most
 
 
@@ -69,6 +70,7 @@ class Purpose(Enum):
     UPDATE = auto()
     BYE = auto()
     PRACK = auto()
+    INFO = auto()  # with an Info Package
     OTHER = auto()
 
 
@@ -150,10 +152,14 @@ class Leg:
         "dialog",
         "exchange",
         "heard_at",
+        "informed",
+        "invited",
+        "known",
         "owed",
         "prack",
         "previewed",
         "receiver",
+        "trickles",
     )
 
     def __init__(self, dialog: Dialog, now: float) -> None:
@@ -165,12 +171,20 @@ class Leg:
         self.allow: set[str] = set()  # methods the peer takes, as far as it said
         self.previewed: bytes | None = None  # a session description in an unreliable response
         self.heard_at = now
+        self.trickles = False  # the peer takes INFO with candidates
+        self.known = dialog.owns_call_id  # the peer is known to have the dialog
+        self.invited = False  # our user knows that candidates may be sent
+        self.informed = b""  # the candidates that were sent last
 
     def hear(self, message: Request | Response, now: float) -> None:
         self.heard_at = now
         methods = message.headers.get_all("Allow")
         if methods:
             self.allow = {word.strip() for line in methods for word in line.split(",")}
+        if "Recv-Info" in message.headers:
+            self.trickles = TRICKLE in {word.lower() for word in message.headers.words("Recv-Info")}
+        elif TRICKLE in message.supported:
+            self.trickles = True
 
 
 class SessionCore:
@@ -209,6 +223,11 @@ class SessionCore:
         self._challenged: list[Outgoing] = []  # of ours, our user has no credentials for yet
         self._last_answer: tuple[int, str, Response] | None = None
         self._moved_at: float | None = None  # we moved then, and have not heard from the peer since
+
+    @property
+    def trickles(self) -> bool:
+        """We send and take candidates in INFO requests (RFC 8840)."""
+        return TRICKLE in self.options.supported
 
     # Telling
 
@@ -294,6 +313,8 @@ class SessionCore:
             headers.add("Supported", ", ".join(self.options.supported))
         if changes and isinstance(message, Request):
             self.timer.ask(message)
+            if self.trickles:
+                headers.set("Recv-Info", TRICKLE)
         for name, value in self.options.headers:
             if name not in headers:
                 headers.add(name, value)
@@ -500,6 +521,8 @@ class SessionCore:
                 for route in request.headers.get_all("Record-Route"):
                     response.headers.add("Record-Route", route)
             self.describe(response, request.method)
+            if self.trickles and "Recv-Info" in request.headers:
+                response.headers.set("Recv-Info", TRICKLE)
         else:
             self.describe(response, "")
         self.attach(response, body, content_type)

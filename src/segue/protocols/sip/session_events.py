@@ -146,6 +146,21 @@ class TargetChanged(NamedTuple):
     dialog: Dialog
 
 
+class CandidatesWanted(NamedTuple):
+    """The peer may be sent candidates in this dialog now, and waits to hear that we have its response (RFC 8840
+    section 4.3): give all there are with `send_candidates`, and those that are found later. Once for each dialog."""
+
+    dialog: Dialog
+
+
+class CandidatesReceived(NamedTuple):
+    """INFO of package "trickle-ice" came and was answered. `body` is `application/trickle-ice-sdpfrag`, with all
+    candidates of the peer's so far."""
+
+    body: bytes
+    dialog: Dialog
+
+
 class MessageInDialog(NamedTuple):
     """INFO, OPTIONS, NOTIFY, MESSAGE, REFER …: to be answered with `respond`."""
 
@@ -204,6 +219,8 @@ SessionEvent = (
     | Glare
     | OfferWanted
     | TargetChanged
+    | CandidatesWanted
+    | CandidatesReceived
     | MessageInDialog
     | ResponseInDialog
     | AuthenticationNeeded
