@@ -15,8 +15,8 @@ Calls
 - `invite_session.InviteSession`: one call at one end, from dialling to hanging up, over any number of moves; what
   it tells its user is in `session_events`. `invite_sessions.InviteSessions` finds the call of each event.
 - Its parts: `invite_session_caller`, `_callee`, `_reoffer` (our changes), `_offers` (the peer's), `_moves`,
-  `_trickle`, `_dispatch`, `_refresh`, on `session_core`; `invite_server` (one INVITE of the peer's), `reliable`, `offer_answer`,
-  `session_timer`, `dialog`.
+  `_trickle`, `_dispatch`, `_refresh`, on `session_core`; `invite_server` (one INVITE of the peer's), `reliable`,
+  `offer_answer`, `session_timer`, `dialog`.
 
 Status card
   RFC 3261   done: 7, 8 (not 8.3), 9, 12, 13, 14, 15, 17, 18.1.1 (a large request goes by a stream), 18.2, 20, 22, 25
