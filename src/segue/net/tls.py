@@ -286,7 +286,8 @@ class TlsClient:
         self._sessions.clear()
 
     def _remember(self, name: str, session: ssl.SSLSession) -> None:
-        if session.has_ticket and self._sessions.get(name) != session:
+        # Without a ticket a TLS 1.2 server may know the session by its number; in TLS 1.3 none is.
+        if (session.has_ticket or session.id) and self._sessions.get(name) != session:
             self._sessions.pop(name, None)
             self._sessions[name] = session
             if len(self._sessions) > SESSIONS:
