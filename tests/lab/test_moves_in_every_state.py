@@ -280,6 +280,8 @@ def test_both_ends_move_at_once(tmp_path: Path, transport: str, caller: str, apa
     later = max(pair.link_events("attached", host)[-1].wall for host in OTHER)
     for side in ("uplink", "downlink"):
         assert pair.gap_ms(side, left, later, after=4.0) <= (later - left + 1.0) * 1000
+    for host in OTHER:
+        assert pair.said(host, "statistics")[0]["busy_ticks"] == 0, "the new TLS connection held up the voice"
     assert pair.said("mn", "peer_moved")[-1]["address"].startswith("[2001:db8:3:")
     assert pair.said("cn", "peer_moved")[-1]["address"].startswith("[2001:db8:2:")
     judge_call(pair, "mn wwan0")
