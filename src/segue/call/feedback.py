@@ -62,15 +62,22 @@ def standard_answer(
 
 
 def standard_feedback(
-    profile: str, said: Sequence[RtcpFeedback], reduced_size: bool, spoken: str, waits: bool
+    profile: str, said: Sequence[RtcpFeedback], reduced_size: bool, types: Sequence[str], waits: bool
 ) -> Feedback:
-    """What holds: `said` is the peer's offer or answer, `spoken` the payload type that is spoken, in its words, and
-    `waits` whether our listener wants late speech."""
+    """What holds: `said` is the peer's offer or answer, `types` are the payload types that were agreed, in its words,
+    the one that is spoken first, and `waits` whether our listener wants late speech. A peer that may ask for some
+    of them, as for telephone events (RFC 4585 section 4.4), gets all that it asks for: which one a packet is cannot
+    be told from its number."""
     if not has_feedback(profile):
         return NO_FEEDBACK
-    nack = any(line.value == NACK and line.format in ("*", spoken) for line in said)
+    nacks = {line.format for line in said if line.value == NACK}
     interval = max((_interval(line.value) or 0.0 for line in said if line.format == "*"), default=0.0)
-    return Feedback(answers=nack, asks=nack and waits, reduced_size=reduced_size, report_interval=interval)
+    return Feedback(
+        answers=bool(nacks & {"*", *types}),
+        asks=waits and bool(nacks & {"*", *types[:1]}),
+        reduced_size=reduced_size,
+        report_interval=interval,
+    )
 
 
 def _interval(value: str) -> float | None:

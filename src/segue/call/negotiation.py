@@ -311,17 +311,17 @@ class Negotiation:
             held_remotely=held_remotely or media.rtp is None,
             packet_time=self._packet_time(media),
             extensions=media.extensions & self._extensions_offered(),
-            feedback=self._feedback(media, str(codecs[0].send_type)),
+            feedback=self._feedback(media, [str(f.send_type) for f in (*codecs, *formats)]),
             remote_changed=before is None or (before.remote, before.remote_rtcp) != (media.rtp, rtcp),
             remote_attributes=media.attributes,
         )
         return self.agreement
 
-    def _feedback(self, media: RemoteMedia, spoken: str) -> Feedback:
+    def _feedback(self, media: RemoteMedia, types: Sequence[str]) -> Feedback:
         waits = self._config.waits > 0
         if Extension.RESEND in media.extensions & self._extensions_offered():
             return Feedback(answers=True, asks=waits, resumes=True, peer_waits=media.waits, reduced_size=True)
-        return standard_feedback(media.profile, media.feedback, media.reduced_size, spoken, waits)
+        return standard_feedback(media.profile, media.feedback, media.reduced_size, types, waits)
 
     def _packet_time(self, media: RemoteMedia) -> int:
         """What the peer asks for, in whole frames and not more than it can take; else what we like."""

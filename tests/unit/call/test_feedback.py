@@ -86,10 +86,12 @@ def test_feedback_that_is_offered_is_answered_as_it_was() -> None:
 
 
 def test_feedback_for_one_payload_type() -> None:
+    """RFC 4585 section 4.4, example 1: events are to arrive. We answer whatever is asked for, and ask for speech."""
     _, spoken = answered(standard_offer("rtcp-fb:96 nack"))
-    part, other = answered(standard_offer("rtcp-fb:9 nack", "rtcp-rsize"))
-    assert spoken.answers and not other.answers
-    assert part.values("rtcp-fb") == ["9 nack"]
+    part, other = answered(standard_offer("rtcp-fb:101 nack", "rtcp-rsize"))
+    assert spoken.answers and spoken.asks
+    assert other.answers and not other.asks
+    assert part.values("rtcp-fb") == ["101 nack"]
     assert other.reduced_size and part.has("rtcp-rsize")
 
 
