@@ -39,7 +39,7 @@ def test_a_loss_is_acted_on_within_one_packet_time(tmp_path: Path) -> None:
             pair.wait(0.3)
             pair.network.attach("mn", "wlan0", "office")
             pair.moved("mn", 2 * number + 2)
-            pair.wait(2.2)
+            pair.wait(2.4)
         pair.hang_up("mn")
     up = pair.said("mn", "up")[0]["time"]
     events = [said for said in pair.monitored("mn") if isinstance(said.event, LinkEvent) and said.wall > up]

@@ -10,7 +10,7 @@ from segue.mobility.observation import Attachment
 
 PAUSE_FIRST = 5.0  # seconds without a chosen move after one that failed
 PAUSE_LIMIT = 60.0
-SHORT_STAY = 5.0  # seconds: a network that is lost sooner is flapping
+SHORT_STAY = 2.0  # seconds: a network that is lost sooner is flapping
 FLAPPING_FIRST = 2.0  # seconds that it must last before a call goes there again by choice; doubled each time
 FLIGHTS_FORGOTTEN = 60.0  # seconds after the pause of one that is forgotten
 
