@@ -226,7 +226,8 @@ def test_thirty_moves_in_a_row_leave_nothing_behind(
     for phone in s.phones:
         first_copies = dict.fromkeys(m.packet for m in phone.sent_media)
         numbers = [parse_rtp(packet).sequence for packet in first_copies]
-        assert numbers == [(65000 + i) % 65536 for i in range(len(numbers))]
+        # What an outage held up leaves after it.
+        assert sorted((number - 65000) % 65536 for number in numbers) == list(range(len(numbers)))
         assert len(numbers) > 1000, "past the wrap"
         assert len({parse_rtp(m.packet).ssrc for m in phone.sent_media}) == 1
     s.run(40)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from segue.base.address import Address
+from segue.base.ice_description import IceDescription
 from segue.call.extensions import Extension
 from segue.call.feedback import NO_FEEDBACK, Feedback
 from segue.call.formats import Format
@@ -57,9 +58,7 @@ class MediaAgreement:
     extensions: frozenset[Extension] = frozenset()
     feedback: Feedback = NO_FEEDBACK
     remote_changed: bool = False  # against the agreement before; also true for the first one
-    remote_attributes: tuple[Attribute, ...] = field(
-        default=(), repr=False
-    )  # the peer's audio part, then session
+    ice: IceDescription | None = None  # the peer's
 
     @property
     def held_by(self) -> str:

@@ -237,13 +237,19 @@ class Call:
     def listen_on(self, kind: str, origin: str, interface: str, host: str, now: float) -> None:
         """The move begins: media is received at the new address too. Raises LocalError."""
         came_from = self.media.paths.sending
-        port = self.media.listen_on(interface, host)
+        port = self.media.listen_on(interface, host, now)
         self.move = _Move(kind, origin, f"{interface} {host}", port, came_from, now)
         self._tell(say.MoveBegun(self.id, kind, origin, self.move.target))
 
-    def send_from_new(self) -> None:
+    def prove_new(self, now: float) -> None:
+        """The new way is checked, and taken as soon as it is proven, with a peer that needs no telling for that."""
         if self.move is not None:
-            self.media.send_from(self.move.port)
+            self.media.prove(self.move.port, now)
+
+    def send_from_new(self, now: float) -> None:
+        if self.move is not None:
+            self.media.send_from(self.move.port, now)
+            self.media.path_back(now)
 
     def tell_peer(self, flow: Flow, contact: str, now: float, *, old_flow_works: bool) -> None:
         """Offer the new address by the new flow; a call that nobody has answered is placed anew."""
@@ -261,7 +267,7 @@ class Call:
     def stay(self, problem: str, now: float) -> None:
         """A soft move did not work out: back to where the call was (decision 6)."""
         if self.move is not None:
-            self.media.stay_on(self.move.came_from)
+            self.media.stay_on(self.move.came_from, now)
             self._end_move(False, now, problem)
 
     def come_back(self, flow: Flow, contact: str, now: float) -> None:
@@ -367,7 +373,7 @@ class Call:
             self._take_answer(event, now)
         elif isinstance(event, said.OfferRequested | said.OfferWanted):
             self._make_offer(event, now)
-        elif isinstance(event, said.OfferCrossed) and self.media.take_crossed(event.body):
+        elif isinstance(event, said.OfferCrossed) and self.media.take_crossed(event.body, now):
             self._compare(now)
 
     def _take_last_word(self, event: said.Refused | said.Redirected | said.Ended) -> None:
@@ -495,7 +501,7 @@ class Call:
     def _moved(self, now: float) -> None:
         """The peer has agreed to the new address."""
         if self.move is not None:
-            self.media.send_from(self.move.port)
+            self.media.send_from(self.move.port, now)
             self.media.paths.agreed(self.move.port, now)
             self._end_move(True, now)
 

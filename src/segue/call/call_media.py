@@ -7,24 +7,28 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from segue.base.address import LocalPort, Path
+from segue.base.address import Address, LocalPort, Path
 from segue.base.entropy import Entropy
 from segue.base.errors import LocalError, RemoteError
+from segue.base.ice_description import IceDescription
 from segue.base.keying import KeyAgreement, KeyingFailed, KeysReady, Verification
 from segue.base.machine import earliest
 from segue.base.trace import NO_TRACE, Trace
 from segue.call.agreement import LocalMedia, MediaAgreement
 from segue.call.config import MediaConfig
+from segue.call.connectivity import Connectivity
+from segue.call.extensions import Extension
 from segue.call.keying import PENDING, UNPROTECTED
 from segue.call.media_session import MediaIdentity, MediaSession
 from segue.call.negotiation import Negotiation
 from segue.call.path import MediaPaths
+from segue.call.remote_media import read_ice
 from segue.protocols.demux import Kind, sort
-from segue.protocols.sdp import parse_sdp
+from segue.protocols.sdp import Attribute, parse_sdp
 
 _HANDSHAKES = frozenset({Kind.DTLS, Kind.ZRTP})
 RESUME_PATIENCE = 1.0  # seconds that what a peer has missed waits for the way to where it is
-PORTS = 4  # local ports at most that one call listens on: moves may follow faster than anything is proven
+PORTS = 8  # local ports at most that one call listens on: moves may follow faster than anything is proven
 
 
 class Ports(Protocol):
@@ -35,8 +39,8 @@ class Ports(Protocol):
 
     def close(self, port: LocalPort) -> None: ...
 
-    def host(self, family: int) -> tuple[str, str] | None:
-        """Interface and address to be used for this family now; None when there is none."""
+    def hosts(self) -> list[tuple[str, str]]:
+        """Interfaces and addresses that can be used now, those in use first."""
 
 
 class CallMedia:
@@ -67,6 +71,15 @@ class CallMedia:
         self.verification: Verification = UNPROTECTED if keying is None else PENDING
         self._negotiation = Negotiation(config, keying, entropy, trace)
         self._keying = keying
+        self.connectivity = Connectivity(
+            self.paths,
+            entropy,
+            enabled=config.ice,
+            migration=Extension.MIGRATE in config.extensions,
+            duplicates=config.duplicate and keying is not None,
+            trace=trace,
+        )
+        self.connectivity.opened(port, now)
         self._ports = ports
         self._port = port  # what our next offer or answer names
         self._news = False
@@ -99,14 +112,15 @@ class CallMedia:
         """Our offer, at the newest port. One that is still open is taken back."""
         if self._negotiation.offer_is_open:
             self._negotiation.rollback()
-        body = self._negotiation.make_offer(self._local(), now)
+        self.look_around(now)
+        body = self._negotiation.make_offer(self._local(self.connectivity.offer(now)), now)
         self._take_keys(now)
         return body
 
     def take_answer(self, body: bytes, now: float) -> MediaAgreement:
         """Raises RemoteError; then all is as before our offer."""
         agreement = self._negotiation.receive_answer(body, now)
-        self._adopt(agreement, now)
+        self._adopt(agreement, len(body), now)
         return agreement
 
     def answer(self, body: bytes, now: float) -> bytes:
@@ -114,29 +128,32 @@ class CallMedia:
         488 when it cannot be accepted."""
         if self._negotiation.offer_is_open:
             self._negotiation.rollback()
-        port = self._port_for(body)
+        family, ice = _wishes(body)
+        port = self._port_for(family, now)
+        if ice is not None:
+            self.look_around(now)
+        local = LocalMedia(port.address, attributes=self.connectivity.answer(ice, now))
         try:
-            answer = self._negotiation.receive_offer(body, LocalMedia(port.address), now)
+            answer = self._negotiation.receive_offer(body, local, now)
         except RemoteError:
             if port not in self.paths.ports:
-                self._ports.close(port)
+                self._close(port, now)
             raise
         if port != self._port:
-            self.send_from(self._listen(port))
+            self.paths.send_from(self._listen(port, now))
         agreement = self._negotiation.agreement
         assert agreement is not None
-        self._adopt(agreement, now)
+        self._adopt(agreement, len(body), now)
         return answer
 
-    def take_crossed(self, body: bytes) -> bool:
+    def take_crossed(self, body: bytes, now: float) -> bool:
         """The peer's offer met ours and must not be answered; but our media goes at once where it says that the peer
         is now. True when that is news."""
         media = self._negotiation.receive_crossed(body)
         agreement = self._negotiation.agreement
         if media is None or agreement is None or agreement.remote is None:
             return False
-        if agreement.remote.family == self.paths.sending.address.family:
-            self.paths.remote_moved(agreement.remote, agreement.remote_rtcp or agreement.remote)
+        self.connectivity.crossed(agreement, media.ice, len(body), now)
         return True
 
     def refusal(self, body: bytes) -> bytes:
@@ -180,9 +197,14 @@ class CallMedia:
             authentic = self.session.receive(datagram, kind, now)
             if authentic:
                 self.paths.received(path.port, now)
+                self.connectivity.received(path, len(datagram), now)
             elif self.session.resume_came():
                 self._asked_by = (path, now)
             return authentic
+        if kind is Kind.STUN:
+            self.connectivity.receive(datagram, path, now)
+            self._news = True
+            return False
         if self._keying is not None and kind in _HANDSHAKES:
             self._keying.receive(datagram, path.remote, now)
             self._take_keys(now)
@@ -192,15 +214,15 @@ class CallMedia:
         return False
 
     def transmits(self) -> list[tuple[Path, bytes]]:
-        """What the key agreement sends the way that our media goes; kept until there is one."""
-        way = self.paths.active
+        """Checks of paths, and what the key agreement sends the way that our media goes; kept until there is one."""
+        checks, way = self.connectivity.transmits(), self.paths.active
         if self._keying is None or way is None:
-            return []
-        return [(way, octets) for octets in self._keying.transmits()]
+            return checks
+        return checks + [(way, octets) for octets in self._keying.transmits()]
 
-    def ways(self) -> tuple[Path, ...]:
-        """The paths that a packet of our media leaves on now."""
-        return () if self.paths.active is None else (self.paths.active,)
+    def ways(self, octets: int, now: float) -> tuple[Path, ...]:
+        """The paths that a packet of our media of this size leaves on now."""
+        return self.connectivity.ways(octets, now)
 
     def report_ways(self) -> tuple[Path, ...]:
         """The same for RTCP: beside our media, or at the peer's other port when it has no rtcp-mux."""
@@ -209,10 +231,12 @@ class CallMedia:
         return () if way is None else (way,)
 
     def deadline(self) -> float | None:
-        return earliest(self.session.deadline(), self._keying.deadline() if self._keying else None)
+        keying = self._keying.deadline() if self._keying else None
+        return earliest(self.session.deadline(), keying, self.connectivity.deadline())
 
     def expire(self, now: float) -> None:
         self.session.expire(now)
+        self.connectivity.expire(now)
         if self._keying is not None:
             self._keying.expire(now)
             self._take_keys(now)
@@ -230,8 +254,8 @@ class CallMedia:
         self._resume(now)
         granted: list[tuple[Path, ...]] = []
 
-        def may_send(_: int) -> bool:
-            if ways := self.ways():
+        def may_send(octets: int) -> bool:
+            if ways := self.connectivity.late_ways(octets, now):
                 granted.append(ways)
             return bool(ways)
 
@@ -244,7 +268,7 @@ class CallMedia:
         if self._asked_by is None:
             return
         path, asked_at = self._asked_by
-        if any(way.remote == path.remote for way in self.ways()) or now - asked_at >= RESUME_PATIENCE:
+        if self.connectivity.leads_to(path.remote) or now - asked_at >= RESUME_PATIENCE:
             self._asked_by = None
             self.session.resume(now)
 
@@ -261,39 +285,70 @@ class CallMedia:
 
     # Paths
 
-    def listen_on(self, interface: str, host: str) -> LocalPort:
+    def look_around(self, now: float) -> None:
+        """Listen on every network there is, so that the peer can be told of it and a move finds it ready; let go of
+        those that are no more. Without ICE one is enough."""
+        if not self.connectivity.wanted:
+            return
+        hosts = self._ports.hosts()[:PORTS]
+        for interface, host in hosts:
+            try:
+                port = self._port_at(interface, host, now)
+            except LocalError as error:
+                self._trace.note("media", "no port there", interface=interface, problem=str(error))
+                continue
+            if port not in self.paths.ports:
+                self.paths.listen_beside(port)
+        self.paths.keep(p for p in self.paths.ports if (p.interface, p.address.host) in hosts)
+        for port in self.paths.ports:
+            gone = (port.interface, port.address.host) not in hosts and port != self._port
+            if gone and self.paths.forget(port):
+                self._close(port, now)
+
+    def listen_on(self, interface: str, host: str, now: float) -> LocalPort:
         """Receive there too, and name it in the next offer. Raises LocalError when no port can be opened."""
-        return self._listen(self._port_at(interface, host))
+        return self._listen(self._port_at(interface, host, now), now)
 
-    def _port_at(self, interface: str, host: str) -> LocalPort:
+    def _port_at(self, interface: str, host: str, now: float) -> LocalPort:
         known = (p for p in self.paths.ports if p.interface == interface and p.address.host == host)
-        return next(known, None) or self._ports.open(interface, host)
+        port = next(known, None) or self._ports.open(interface, host)
+        self.connectivity.opened(port, now)
+        return port
 
-    def _listen(self, port: LocalPort) -> LocalPort:
+    def _listen(self, port: LocalPort, now: float) -> LocalPort:
         self._port = port
         self.paths.restart_proof(port)
         self.paths.listen_on(port)
         for old in self.paths.ports[:-PORTS]:
             if self.paths.forget(old):
-                self._ports.close(old)
+                self._close(old, now)
         return port
 
-    def send_from(self, port: LocalPort) -> None:
-        """Our media leaves there from the next packet on."""
-        self.paths.send_from(port)
+    def _close(self, port: LocalPort, now: float) -> None:
+        self.connectivity.closed(port, now)
+        self._ports.close(port)
 
-    def stay_on(self, port: LocalPort) -> None:
+    def send_from(self, port: LocalPort, now: float) -> None:
+        """Our media leaves there from the next packet on: the network before is gone, or the peer has agreed."""
+        if not self.connectivity.is_proven(port):
+            self.connectivity.move(port, now, soft=False)
+
+    def prove(self, port: LocalPort, now: float) -> None:
+        """Our media leaves there as soon as that way is proven, where the peer takes a move without signalling."""
+        self.connectivity.move(port, now, soft=True)
+
+    def stay_on(self, port: LocalPort, now: float) -> None:
         """The move did not work out: everything is at `port` again."""
         left = self._port
         self._port = port
-        self.paths.send_from(port)
+        self.connectivity.move(port, now, soft=False)
         if left != port and self.paths.forget(left):
-            self._ports.close(left)
+            self._close(left, now)
 
     def release(self, now: float) -> None:
         """Close ports that are not needed any more."""
         for port in self.paths.released(now):
-            self._ports.close(port)
+            self._close(port, now)
 
     def close(self) -> None:
         for port in self.paths.ports:
@@ -301,28 +356,27 @@ class CallMedia:
 
     # Inside
 
-    def _local(self) -> LocalMedia:
-        return LocalMedia(self._port.address)
+    def _local(self, ice: tuple[Attribute, ...] = ()) -> LocalMedia:
+        return LocalMedia(self._port.address, attributes=ice)
 
-    def _port_for(self, body: bytes) -> LocalPort:
+    def _port_for(self, family: int | None, now: float) -> LocalPort:
         """Where an offer is answered: a peer that comes over IPv4 at an IPv4 address, also when the call began over
         IPv6. It may be a new port, which nothing uses yet: the offer has not been judged."""
-        family = _family(body)
-        host = self._ports.host(family) if family and family != self._port.address.family else None
-        if host is None:
+        if family is None or family == self._port.address.family:
+            return self._port
+        there = [host for host in self._ports.hosts() if (":" in host[1]) == (family == 6)]
+        if not there:
             return self._port
         try:
-            return self._port_at(*host)
+            return self._port_at(*there[0], now)
         except LocalError as error:
             self._trace.note("media", "no port in the peer's family", problem=str(error))
             return self._port
 
-    def _adopt(self, agreement: MediaAgreement, now: float) -> None:
+    def _adopt(self, agreement: MediaAgreement, octets: int, now: float) -> None:
         self._take_keys(now)
         self.session.use(agreement, now)
-        if agreement.remote is not None:
-            rtcp = agreement.remote_rtcp or agreement.remote
-            self.paths.remote_moved(agreement.remote, rtcp)
+        self.connectivity.adopt(agreement, octets, now)
 
     def _take_keys(self, now: float) -> None:
         if self._keying is None:
@@ -338,14 +392,15 @@ class CallMedia:
                 self.verification = event.verification
 
 
-def _family(body: bytes) -> int | None:
-    """The address family of the first audio part of a session description."""
+def _wishes(body: bytes) -> tuple[int | None, IceDescription | None]:
+    """The address family of the first audio part of a session description, and what it says of ICE."""
     try:
         description = parse_sdp(body)
+        for part in description.media:
+            connection = description.connection_of(part)
+            if part.media == "audio" and part.port and connection is not None:
+                host = connection.host()
+                return 6 if ":" in host else 4, read_ice(description, part, Address(host, part.port))
     except RemoteError:
-        return None
-    for part in description.media:
-        connection = description.connection_of(part)
-        if part.media == "audio" and part.port and connection is not None:
-            return 6 if connection.addrtype == "IP6" else 4
-    return None
+        pass
+    return None, None

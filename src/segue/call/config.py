@@ -21,8 +21,10 @@ class MediaConfig:
 
     `codecs` and `suites` are in order of preference; every one of them is offered, so that a later change of
     codec needs no negotiation. `packet_time` is what we like to receive, in ms. `keying` is read by
-    `call.keying`. `speech`: "complete", every word is heard, if need be late, or "continuous", what is late is
-    dropped; `speech_limit`: seconds that a word may be late by. Raises LocalError for what does not exist.
+    `call.keying`. `ice`: whether paths are checked, and moves need no signalling with a peer that can do the same;
+    `duplicate`: whether encrypted media goes both ways while a soft handover lasts. `speech`: "complete", every word
+    is heard, if need be late, or "continuous", what is late is dropped; `speech_limit`: seconds that a word may be
+    late by. Raises LocalError for what does not exist.
     """
 
     codecs: tuple[str, ...] = ("opus", "G722", "PCMA", "PCMU")
@@ -31,6 +33,8 @@ class MediaConfig:
     packet_time: int = 20
     telephone_events: bool = True
     rtcp_mux: bool = True
+    ice: bool = True
+    duplicate: bool = True
     extensions: tuple[Extension, ...] = tuple(Extension)
     speech: str = "complete"
     speech_limit: float = 3.0

@@ -10,6 +10,8 @@ nothing changes for them. Tokens may be added; unknown ones are ignored.
   packet. It means what RTP/SAVPF with `a=rtcp-fb:* nack` (RFC 4585) and `a=rtcp-rsize` (RFC 5506) would, and the
   RTCP message of `protocols.rtcp.resume`, though the profile is RTP/SAVP. Beside it `a=x-segue-wait:MS` says for
   how many milliseconds this phone's listener waits for late speech: 0 means that nothing late is wanted.
+- `migrate`: a check from a new address, with the credentials of this session, is a move (`protocols.ice`). Means
+  nothing without ICE.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ LONGEST_WAIT = 10_000  # ms
 class Extension(Enum):
     KEEP_KEYS = "keep-keys"
     RESEND = "resend"
+    MIGRATE = "migrate"
 
 
 _TOKENS = {extension.value: extension for extension in Extension}

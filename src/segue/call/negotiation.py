@@ -313,7 +313,7 @@ class Negotiation:
             extensions=media.extensions & self._extensions_offered(),
             feedback=self._feedback(media, [str(f.send_type) for f in (*codecs, *formats)]),
             remote_changed=before is None or (before.remote, before.remote_rtcp) != (media.rtp, rtcp),
-            remote_attributes=media.attributes,
+            ice=media.ice,
         )
         return self.agreement
 
@@ -346,6 +346,8 @@ class Negotiation:
 
     def _extensions_offered(self) -> frozenset[Extension]:
         offered = frozenset(self._config.extensions)
+        if not self._config.ice:
+            offered -= {Extension.MIGRATE}
         return offered if self.keying else offered - {Extension.KEEP_KEYS}
 
     def _in_agreed_order(self) -> list[Format]:

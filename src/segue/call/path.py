@@ -6,10 +6,12 @@ Authenticated media is played whichever address it came from, so that a peer who
 its signalling arrives.
 
 The old local port stays open until media flows on the new one (decision 6). Paths that are proven without
-signalling (ICE) enter here too: `remote_moved` is called by whoever holds the proof.
+signalling (ICE) enter here too: `select` is called by whoever holds the proof (`connectivity`).
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from segue.base.address import Address, LocalPort, Path
 from segue.base.machine import earliest
@@ -34,6 +36,7 @@ class MediaPaths:
         self._flowing_since: dict[LocalPort, float] = {}
         self._agreed_since: dict[LocalPort, float] = {}
         self._path: Path | None = None
+        self._kept: frozenset[LocalPort] = frozenset()
 
     @property
     def active(self) -> Path | None:
@@ -62,6 +65,11 @@ class MediaPaths:
             self._ports.remove(port)
         self._ports.append(port)
 
+    def listen_beside(self, port: LocalPort) -> None:
+        """A port can receive; the newest one stays the newest."""
+        if port not in self._ports:
+            self._ports.insert(0, port)
+
     def send_from(self, port: LocalPort) -> None:
         """Our media leaves from `port` from the next packet on."""
         if port not in self._ports:
@@ -74,6 +82,22 @@ class MediaPaths:
         self._remote = rtp
         self._rtcp_remote = rtcp
         self._update()
+
+    def select(self, path: Path) -> None:
+        """Our media leaves on exactly this path from the next packet on: it is proven, or our own move."""
+        if path.port not in self._ports:
+            self._ports.append(path.port)
+        self._sending = path.port
+        self._remote = self._rtcp_remote = path.remote
+        self._path = path
+
+    def stop(self) -> None:
+        """Nothing leaves before the peer is somewhere else."""
+        self._remote = self._rtcp_remote = self._path = None
+
+    def keep(self, ports: Iterable[LocalPort]) -> None:
+        """These are listened on whatever media does: a move may come back to them."""
+        self._kept = frozenset(ports)
 
     def received(self, port: LocalPort, now: float) -> None:
         """Authenticated media arrived on `port`."""
@@ -99,7 +123,7 @@ class MediaPaths:
     @property
     def release_at(self) -> float | None:
         """When the ports before the one we send from are not needed any more; None while that is open."""
-        if self._ports[0] == self._sending:
+        if not self._left():
             return None
         flowing, agreed = self._flowing_since.get(self._sending), self._agreed_since.get(self._sending)
         return earliest(
@@ -112,10 +136,15 @@ class MediaPaths:
         due = self.release_at
         if due is None or now < due:
             return []
-        old = self._ports[: self._ports.index(self._sending)]
+        old = self._left()
         for port in old:
             self._drop(port)
         return old
+
+    def _left(self) -> list[LocalPort]:
+        """Older than the one we send from, and not to be kept."""
+        older = self._ports[: self._ports.index(self._sending)]
+        return [port for port in older if port not in self._kept]
 
     def _drop(self, port: LocalPort) -> None:
         self._ports.remove(port)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from segue.base.address import Address
 from segue.base.errors import RemoteError
+from segue.base.ice_description import IceDescription
 from segue.call.extensions import ATTRIBUTE, WAIT_ATTRIBUTE, Extension, parse_extensions, parse_wait
 from segue.call.feedback import REDUCED_SIZE
 from segue.call.formats import STATIC_TYPES, Format, find_format
 from segue.protocols.sdp import (
-    Attribute,
     Connection,
     Direction,
     MediaDescription,
@@ -28,8 +28,10 @@ from segue.protocols.sdp import (
     rtpmaps_of,
 )
 from segue.protocols.sdp.attributes import parse_payload_type
+from segue.protocols.sdp.ice_attributes import ice_of
 
 _UNSPECIFIED = ("0.0.0.0", "::")
+_DISCARD = 9  # what stands for candidates that are still to come (RFC 8840 section 4.1.1)
 
 
 class RemoteFormat(NamedTuple):
@@ -54,7 +56,7 @@ class RemoteMedia:
     waits: float  # seconds, for late speech (`a=x-segue-wait`)
     feedback: tuple[RtcpFeedback, ...]
     reduced_size: bool  # RTCP (RFC 5506)
-    attributes: tuple[Attribute, ...]
+    ice: IceDescription | None
 
 
 def read_media(
@@ -83,8 +85,20 @@ def read_media(
         waits=parse_wait(media.value(WAIT_ATTRIBUTE)),
         feedback=rtcp_feedback_of(media),
         reduced_size=media.has(REDUCED_SIZE),
-        attributes=media.attributes + description.attributes,
+        ice=read_ice(description, media, rtp),
     )
+
+
+def read_ice(
+    description: SessionDescription, media: MediaDescription, rtp: Address | None
+) -> IceDescription | None:
+    """What the peer says of ICE; a `mismatch` when somebody on the way has changed its address and not its candidates
+    (RFC 8839 section 4.2.5). Raises SdpSyntaxError."""
+    ice = ice_of(description, media)
+    if ice is None or not ice.candidates or rtp is None or rtp.port == _DISCARD:
+        return ice
+    known = any(candidate.address == rtp for candidate in ice.candidates)
+    return ice if known else replace(ice, mismatch=True)
 
 
 def _address(connection: Connection, port: int) -> Address | None:

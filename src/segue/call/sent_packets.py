@@ -14,7 +14,9 @@ AGE = 10.0  # seconds that a packet is kept
 SLOTS = 512  # packets kept: ten seconds of 20 ms each, the shortest that we make; the peer's replay window has 1,024
 PACE = 2.0  # seconds of late speech in a second: with what is said meanwhile 3 x real time
 BURST = 0.06  # seconds of late speech that may leave at once
-COPIES = 3  # of a packet beyond the first: a peer that asks more often is not helped by more
+COPIES = (
+    10  # of a packet beyond the first: as many moves may follow each other before one of them gets through
+)
 BUDGET = 1 << 18  # octets that may leave again without any leaving once meanwhile
 UNKNOWN_ROUND_TRIP, LONGEST_ROUND_TRIP = 0.2, 0.5  # seconds; what the peer reports may be of the path before
 MOST_ASKED = 1024  # packets that one message may ask for; more than are ever kept

@@ -89,6 +89,17 @@ _PHONE: Options = [
             "help": "With complete: seconds that a word may be late by. [3]",
         },
     ),
+    (
+        "--ice/--no-ice",
+        {
+            "default": None,
+            "help": "Check paths, and move without waiting for signalling where the other end can. [on]",
+        },
+    ),
+    (
+        "--duplicate/--no-duplicate",
+        {"default": None, "help": "Send on both networks while a soft handover lasts. [on]"},
+    ),
     ("--interface", {"multiple": True, "metavar": "NAME", "help": "Use only these networks; repeatable."}),
     (
         "--stun",
@@ -178,7 +189,7 @@ def phone_options(*, answering: bool) -> Callable[[Callable[..., Any]], Callable
 
 
 def _name(option: tuple[str, dict[str, Any]]) -> str:
-    return option[0].lstrip("-").replace("-", "_")
+    return option[0].partition("/")[0].lstrip("-").replace("-", "_")
 
 
 def read_config(given: dict[str, Any]) -> PhoneConfig:
@@ -204,7 +215,8 @@ def read_config(given: dict[str, Any]) -> PhoneConfig:
         key=options.get("key", ""),
     )
     media: dict[str, Any] = {"keying": options.get("keying", "sdes")}
-    media |= {name: options[name] for name in ("speech", "speech_limit") if name in options}
+    own = ("ice", "duplicate", "speech", "speech_limit")
+    media |= {name: options[name] for name in own if name in options}
     if "codec" in options:
         media["codecs"] = tuple(options["codec"])
     if "suite" in options:

@@ -8,6 +8,7 @@ from enum import Enum
 
 class Step(Enum):
     RECEIVE_ON_NEW = "listen for media on the new attachment, and on the old one still"
+    PROVE_NEW = "our media leaves from the new attachment as soon as that way is proven"
     SEND_FROM_NEW = "our media leaves from the new attachment"
     TELL_PEER = "the peer hears of the new address: by a re-INVITE, an INVITE placed anew, or with our answer"
 

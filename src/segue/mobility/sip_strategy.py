@@ -21,7 +21,7 @@ class CallState(Enum):
 
 
 _HARD = Plan((Step.RECEIVE_ON_NEW, Step.SEND_FROM_NEW), (Step.TELL_PEER,))
-_SOFT = Plan((Step.RECEIVE_ON_NEW,), (Step.TELL_PEER,))
+_SOFT = Plan((Step.RECEIVE_ON_NEW, Step.PROVE_NEW), (Step.TELL_PEER,))
 _NOTHING = Plan()
 
 _PLANS: dict[tuple[CallState, Kind], Plan] = {

@@ -54,7 +54,7 @@ class Engine:
         self.voice = Voice(
             open_source or self._configured_source,
             open_sink or self._configured_sink,
-            self._host,
+            self._hosts,
             first_port=config.local_port,
             on_problem=self._tell_problem,
             on_news=self._take_news,
@@ -272,12 +272,12 @@ class Engine:
         self.agent.settle(now)
         self.settle()
 
-    def _host(self, family: int) -> tuple[str, str] | None:
-        usable = [a for a in self.agent.attachments() if a.family == family]
+    def _hosts(self) -> list[tuple[str, str]]:
         active = self.agent.conductor.active
-        preferred = [a for a in usable if active is not None and a.interface == active.interface]
-        best = (preferred or usable)[:1]
-        return (best[0].interface, best[0].address) if best else None
+        usable = sorted(
+            self.agent.attachments(), key=lambda a: active is None or a.interface != active.interface
+        )
+        return [(attachment.interface, attachment.address) for attachment in usable]
 
     # Sound
 

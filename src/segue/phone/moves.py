@@ -70,10 +70,17 @@ class Moves:
             elif isinstance(event, CheckWanted | WarmUp):
                 self._agent.flows.probe(_origin(event.attachment), now)
             elif isinstance(event, Offline):
+                self._lose_link(event.origin, now)
                 self._decision = None
                 self._unmoved, self._open_again_at = [], None
         self._rescue(now)
         return bool(events)
+
+    def _lose_link(self, origin: Attachment, now: float) -> None:
+        """What is said meanwhile waits for the next network (design decision 5)."""
+        for call in self._agent.live_calls():
+            if _place(call) == _origin(origin):
+                call.media.link_lost(now)
 
     def _rescue(self, now: float) -> None:
         """A move that failed for one call may have gone well for another. When the network that this one got to is
@@ -209,8 +216,10 @@ class Moves:
         flow = self._agent.flows.flow(origin) if origin is not None else None
         if step is Step.RECEIVE_ON_NEW and origin is not None:
             call.listen_on(self._kind.value, self._came_from, origin.interface, origin.host, now)
+        elif step is Step.PROVE_NEW:
+            call.prove_new(now)
         elif step is Step.SEND_FROM_NEW:
-            call.send_from_new()
+            call.send_from_new(now)
         elif step is Step.TELL_PEER and flow is not None:
             works = self._kind is Kind.SOFT
             call.tell_peer(flow, self._agent.contact(flow), now, old_flow_works=works)

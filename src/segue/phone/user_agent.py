@@ -113,6 +113,7 @@ class UserAgent:
         self.duplication = DuplicationBudget(frozenset(networks.metered), networks.duplicates)
         self._trace = trace
         self._moves = Moves(self)
+        self._around: list[Attachment] = []  # as the calls know it
         self._wishes: list[_Wish] = []
         self._flow_wishes: list[FlowEvent] = []
         self._events: list[say.CallEvent] = []
@@ -209,7 +210,16 @@ class UserAgent:
 
     def settle(self, now: float) -> None:
         self.conductor.settle(now)
+        self._look_around(now)
         self._settle(now)
+
+    def _look_around(self, now: float) -> None:
+        """Networks that have come or gone are news for each call's paths."""
+        around = self.attachments()
+        if around != self._around:
+            self._around = around
+            for call in self.live_calls():
+                call.media.look_around(now)
 
     def located(self, origin: Origin, servers: list[Server], now: float) -> None:
         self.flows.located(origin, servers, now)

@@ -72,7 +72,7 @@ class Voice:
         self,
         open_source: OpenSource,
         open_sink: OpenSink,
-        hosts: Callable[[int], tuple[str, str] | None],
+        hosts: Callable[[], list[tuple[str, str]]],
         *,
         first_port: int = 0,
         on_problem: Callable[[Call, LocalError], None] | None = None,
@@ -125,8 +125,8 @@ class Voice:
             if (socket := self._sockets.pop(place, None)) is not None:
                 socket.close()
 
-    def host(self, family: int) -> tuple[str, str] | None:
-        return self._hosts(family)
+    def hosts(self) -> list[tuple[str, str]]:
+        return self._hosts()
 
     # Calls
 
@@ -237,7 +237,7 @@ class Voice:
         spoken = speech.source.read()
         packet = session.send(spoken, now)
         if packet is not None:
-            for path in call.media.ways():
+            for path in call.media.ways(len(packet), now):
                 self._send(path, packet)
         for path, late in call.media.late(now):
             self._send(path, late)

@@ -62,7 +62,7 @@ def phone_config(
 class PhonePorts:
     """Media ports of a phone, as numbers on the wire."""
 
-    def __init__(self, hosts: Callable[[int], tuple[str, str] | None]) -> None:
+    def __init__(self, hosts: Callable[[], list[tuple[str, str]]]) -> None:
         self._hosts = hosts
         self._next = 20000
         self.open_ports: set[LocalPort] = set()
@@ -79,8 +79,8 @@ class PhonePorts:
     def close(self, port: LocalPort) -> None:
         self.open_ports.discard(port)
 
-    def host(self, family: int) -> tuple[str, str] | None:
-        return self._hosts(family)
+    def hosts(self) -> list[tuple[str, str]]:
+        return self._hosts()
 
 
 @dataclass
@@ -122,7 +122,7 @@ class TestPhone:
     def __init__(self, name: str, config: PhoneConfig, street: Street) -> None:
         self.name = name
         self.trace = MemoryTrace()
-        self.ports = PhonePorts(self._host)
+        self.ports = PhonePorts(self._hosts)
         self.agent = UserAgent(config, self.ports, SeededEntropy(f"{street.seed}/{name}"), trace=self.trace)
         self.events: list[say.CallEvent] = []
         self.heard: list[Heard] = []
@@ -135,9 +135,8 @@ class TestPhone:
         self._serial = 0
         self._phase = 0
 
-    def _host(self, family: int) -> tuple[str, str] | None:
-        found = [a for a in self.agent.attachments() if a.family == family]
-        return (found[0].interface, found[0].address) if found else None
+    def _hosts(self) -> list[tuple[str, str]]:
+        return [(a.interface, a.address) for a in self.agent.attachments()]
 
     # What happens to its networks
 
@@ -271,7 +270,7 @@ class TestPhone:
             if not call.sounds:
                 continue
             made = session.send(self._tone(session.rate), now)
-            leaving = [] if made is None else [(path, made) for path in call.media.ways()]
+            leaving = [] if made is None else [(path, made) for path in call.media.ways(len(made), now)]
             for path, packet in leaving + call.media.late(now):
                 self.sent_media.append(SentMedia(now, path.port, path.remote, packet))
                 self._street.send_media(self, path, packet)
@@ -423,6 +422,9 @@ class Street:
                 phone.events += (said := phone.agent.events())
                 busy = busy or bool(said)
                 self._forget_ended(phone)
+        for phone in self.phones:
+            for call in phone.agent.calls.values():
+                phone.send_handshakes(call)
 
     def _forget_ended(self, phone: TestPhone) -> None:
         for call in list(phone.agent.calls.values()):

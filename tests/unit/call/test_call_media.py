@@ -24,7 +24,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.open_ports: list[LocalPort] = []
-        self.hosts: dict[int, tuple[str, str]] = {}
+        self.there: dict[int, tuple[str, str]] = {}
         self.full = False
         self._next = 4000
 
@@ -38,15 +38,15 @@ class Desk:
     def close(self, port: LocalPort) -> None:
         self.open_ports.remove(port)
 
-    def host(self, family: int) -> tuple[str, str] | None:
-        return self.hosts.get(family)
+    def hosts(self) -> list[tuple[str, str]]:
+        return list(self.there.values())
 
 
 class End:
     def __init__(self, name: str, host: str, placing: bool, **config: Any) -> None:
         entropy: Entropy = SeededEntropy(name)
         self.desk = Desk()
-        settings = MediaConfig(**{"codecs": ("PCMA",), **config})
+        settings = MediaConfig(**{"codecs": ("PCMA",), "ice": False, **config})
         keying = Keying(settings, entropy)
         agreement = keying.to_offer(True) if placing else keying.to_answer(True)
         port = self.desk.open("eth0", host)
@@ -85,11 +85,11 @@ def test_a_move_listens_first_and_sends_when_told() -> None:
     a, b = pair()
     keys = a.media.session.exchanged_keys
     old = a.media.paths.sending
-    new = a.media.listen_on("wlan0", "198.51.100.1")
+    new = a.media.listen_on("wlan0", "198.51.100.1", 1.0)
     assert a.media.paths.sending == old and a.media.paths.ports == (old, new)
     exchange(a, b, 1.0)
     assert aims_at(b) == new.address and a.media.paths.sending == old
-    a.media.send_from(new)
+    a.media.send_from(new, 1.0)
     a.media.paths.received(new, 2.0)
     a.media.release(2.0 + LINGER)
     assert a.desk.open_ports == [new]
@@ -99,9 +99,9 @@ def test_a_move_listens_first_and_sends_when_told() -> None:
 def test_a_failed_move_leaves_nothing_open() -> None:
     a, b = pair()
     old = a.media.paths.sending
-    a.media.listen_on("wlan0", "198.51.100.1")
+    a.media.listen_on("wlan0", "198.51.100.1", 1.0)
     a.media.offer(1.0)
-    a.media.stay_on(old)
+    a.media.stay_on(old, 1.0)
     assert a.desk.open_ports == [old] and a.media.paths.sending == old
     exchange(a, b, 2.0)
     assert aims_at(b) == old.address
@@ -112,7 +112,7 @@ def test_a_port_that_cannot_be_opened_changes_nothing() -> None:
     old = a.media.paths.sending
     a.desk.full = True
     with pytest.raises(LocalError):
-        a.media.listen_on("wlan0", "198.51.100.1")
+        a.media.listen_on("wlan0", "198.51.100.1", 1.0)
     assert a.media.paths.ports == (old,)
     exchange(a, b, 1.0)
     assert aims_at(b) == old.address
@@ -121,7 +121,7 @@ def test_a_port_that_cannot_be_opened_changes_nothing() -> None:
 def test_moves_that_nothing_ever_confirms_do_not_pile_up_ports() -> None:
     a, _ = pair()
     for number in range(30):
-        a.media.send_from(a.media.listen_on(f"wlan{number}", f"198.51.100.{number + 1}"))
+        a.media.send_from(a.media.listen_on(f"wlan{number}", f"198.51.100.{number + 1}", 1.0), 1.0)
         assert len(a.desk.open_ports) <= PORTS
     assert a.media.paths.sending.interface == "wlan29"
     assert sorted(a.desk.open_ports) == sorted(a.media.paths.ports)
@@ -130,9 +130,9 @@ def test_moves_that_nothing_ever_confirms_do_not_pile_up_ports() -> None:
 def test_back_to_an_address_that_is_still_open_takes_the_same_port() -> None:
     a, b = pair()
     old = a.media.paths.sending
-    a.media.send_from(a.media.listen_on("wlan0", "198.51.100.1"))
-    assert a.media.listen_on("eth0", "192.0.2.1") == old
-    a.media.send_from(old)
+    a.media.send_from(a.media.listen_on("wlan0", "198.51.100.1", 1.0), 1.0)
+    assert a.media.listen_on("eth0", "192.0.2.1", 1.0) == old
+    a.media.send_from(old, 1.0)
     exchange(a, b, 1.0)
     a.media.paths.received(old, 2.0)
     a.media.release(2.0 + LINGER)
@@ -141,8 +141,8 @@ def test_back_to_an_address_that_is_still_open_takes_the_same_port() -> None:
 
 def test_a_peer_that_comes_over_ipv6_is_answered_at_ipv6() -> None:
     a, b = pair()
-    b.desk.hosts[6] = ("eth0", "2001:db8::2")
-    a.media.send_from(a.media.listen_on("wwan0", "2001:db8::1"))
+    b.desk.there[6] = ("eth0", "2001:db8::2")
+    a.media.send_from(a.media.listen_on("wwan0", "2001:db8::1", 1.0), 1.0)
     exchange(a, b, 1.0)
     assert b.media.paths.sending.address.host == "2001:db8::2"
     assert aims_at(b) == a.media.paths.sending.address and aims_at(a) == b.media.paths.sending.address
@@ -164,9 +164,9 @@ def test_an_offer_that_cannot_be_accepted_changes_nothing() -> None:
 
 def test_an_offer_from_another_family_that_cannot_be_accepted_changes_no_path() -> None:
     a, b = pair()
-    b.desk.hosts[6] = ("eth0", "2001:db8::2")
+    b.desk.there[6] = ("eth0", "2001:db8::2")
     before = b.media.paths.active, b.media.paths.sending, b.media.paths.ports, list(b.desk.open_ports)
-    a.media.send_from(a.media.listen_on("wwan0", "2001:db8::1"))
+    a.media.send_from(a.media.listen_on("wwan0", "2001:db8::1", 1.0), 1.0)
     offer = a.media.offer(1.0)
     for body in (
         offer.replace(b"RTP/SAVP", b"RTP/XAVP"),
@@ -194,7 +194,7 @@ def test_hold_lasts_over_a_move() -> None:
     a, b = pair()
     a.media.hold()
     exchange(a, b, 1.0)
-    a.media.send_from(a.media.listen_on("wlan0", "198.51.100.1"))
+    a.media.send_from(a.media.listen_on("wlan0", "198.51.100.1", 1.0), 1.0)
     exchange(a, b, 2.0)
     assert a.media.agreement is not None and b.media.agreement is not None
     assert (a.media.agreement.held_by, b.media.agreement.held_by) == ("us", "peer")
@@ -206,7 +206,7 @@ def test_hold_lasts_over_a_move() -> None:
 def test_a_new_key_on_a_move_is_used_when_the_peer_has_it() -> None:
     a, b = pair(extensions=())
     before = a.media.session.exchanged_keys
-    a.media.send_from(a.media.listen_on("wlan0", "198.51.100.1"))
+    a.media.send_from(a.media.listen_on("wlan0", "198.51.100.1", 1.0), 1.0)
     offer = a.media.offer(1.0)
     assert a.media.session.exchanged_keys == before, "until the peer has answered"
     a.media.take_answer(b.media.answer(offer, 1.0), 1.0)
@@ -237,7 +237,7 @@ def test_forks_that_answer_in_turns_use_each_key_on_from_where_it_was() -> None:
 
 def test_closing_closes_every_port() -> None:
     a, _ = pair()
-    a.media.listen_on("wlan0", "198.51.100.1")
+    a.media.listen_on("wlan0", "198.51.100.1", 1.0)
     a.media.close()
     assert a.desk.open_ports == []
 
@@ -263,8 +263,8 @@ def test_what_could_not_leave_and_what_was_missed_leave_when_there_is_a_way() ->
     missed = spoken(b, 10, 1.2)
     a.media.link_lost(1.2)
     assert spoken(a, 5, 1.2) == []
-    port = a.media.listen_on("wwan0", "198.51.100.7")
-    a.media.send_from(port)
+    port = a.media.listen_on("wwan0", "198.51.100.7", 1.2)
+    a.media.send_from(port, 1.4)
     a.media.path_back(1.4)
     assert a.media.has_news(), "the request to go on"
     assert len(a.media.late(1.4)) == 3 and all(path.port == port for path, _ in a.media.late(1.5))

@@ -16,7 +16,7 @@ def test_a_hard_move_sends_media_before_it_tells_anybody(state: CallState) -> No
 
 def test_a_soft_move_of_a_call_that_is_up_keeps_sending_on_the_old_path() -> None:
     soft = plan(CallState.UP, Kind.SOFT)
-    assert soft.at_once == (Step.RECEIVE_ON_NEW,) and soft.when_connected == (Step.TELL_PEER,)
+    assert soft.at_once == (Step.RECEIVE_ON_NEW, Step.PROVE_NEW) and soft.when_connected == (Step.TELL_PEER,)
 
 
 @pytest.mark.parametrize("kind", Kind)

@@ -164,9 +164,12 @@ class IceAgent(AgentView):
         selection.select(known, now)
         state.start_check(known, now)
 
-    def restart(self, now: float) -> None:
-        """New credentials; the selected path stays until the new session has one (RFC 8445 section 9)."""
+    def restart(self, now: float, prefer: LocalPort | None = None) -> None:
+        """New credentials; the selected path stays until the new session has one (RFC 8445 section 9). `prefer`: the
+        port whose candidates are the best from now on."""
         state = self._state
+        if prefer is not None:
+            state.local.prefer(prefer)
         if state.newest.remote is not None:
             state.generations.insert(0, state.new_generation())
             del state.generations[2:]
@@ -177,14 +180,6 @@ class IceAgent(AgentView):
                 self._gatherer.add(base.port)
                 self._gathering = True
         self._tend(now)
-
-    def undo_restart(self) -> None:
-        """The offer that our restart was for is not to be answered: the session before goes on. Nothing, when the
-        peer has taken part in the restart already."""
-        state = self._state
-        if state.newest.remote is None and len(state.generations) > 1:
-            del state.generations[0]
-        self._changed = True
 
     def set_controlling(self, controlling: bool) -> None:
         """What signalling says; conflicts are settled by the checks themselves (RFC 8445 section 7.3.1.1)."""
@@ -333,6 +328,10 @@ class IceAgent(AgentView):
 
     def _prefer(self, port: LocalPort) -> None:
         """Nothing is nominated yet: pairs of this port come first."""
+        self._state.local.prefer(port)
+        for each in self._state.generations:
+            for pair in each.check_list:
+                pair.base = self._state.local.bases[pair.base.port]
         generation = self._state.active()
         if generation is not None:
             for pair in [each for each in generation.check_list if each.base.port == port]:

@@ -112,6 +112,22 @@ class LocalCandidates:
         base = self.bases[port] = Base(port, candidate, value)
         return base
 
+    def prefer(self, port: LocalPort) -> None:
+        """New priorities for all, those of `port` above the others. What servers saw has to be asked again."""
+        before = sorted(self.bases.values(), key=lambda base: (base.port != port, -base.preference))
+        self.bases.clear()
+        self._reflexive.clear()
+        for base in before:
+            told = base.candidate
+            self.add_base(
+                base.port,
+                told.component,
+                told.type,
+                preference=HIGHEST_PREFERENCE - (base.port != port),
+                related=told.related,
+                server=base.port.address.host if told.type is CandidateType.RELAYED else "",
+            )
+
     def add_reflexive(
         self, port: LocalPort, mapped: Address, server: str, order: int = 0
     ) -> Candidate | None:
@@ -211,12 +227,9 @@ class RemoteCandidates:
         self._known[key] = RemoteCandidate(candidate, True)
         return self._known[key]
 
-    def learn(
-        self, component: int, address: Address, priority: int, kept: frozenset[Address]
-    ) -> RemoteCandidate:
-        """The source of an authenticated check or of authenticated media (RFC 8445 section 7.3.1.3). `kept`:
-        addresses that are in use, and not forgotten for new ones."""
-        learned = [key for key, each in self._known.items() if not each.signalled and key[1] not in kept]
+    def learn(self, component: int, address: Address, priority: int) -> RemoteCandidate:
+        """The source of an authenticated check or of authenticated media (RFC 8445 section 7.3.1.3)."""
+        learned = [key for key, each in self._known.items() if not each.signalled]
         if len(learned) >= PEER_REFLEXIVE:
             del self._known[learned[0]]
         self._learned += 1

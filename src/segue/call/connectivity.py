@@ -1,0 +1,297 @@
+"""Which ways there are between the two ends of a call: the ICE agent, its words in SDP, and what media does with its
+answers. Pure.
+
+With a peer that speaks no ICE nothing here does anything: media goes where protected signalling said. With one that
+does, media leaves for that address at once too, as it would without ICE, and for the pair that the agent selects as
+soon as there is one; if there is none within `PATIENCE`, nothing leaves any more (RFC 7675 section 5.1): no address
+that a peer wrote down hears us for longer without having asked for it.
+
+A path under proof gets copies, within the credit that the agent grants, beside what the path before it gets: whoever
+copies a check from elsewhere wins nothing by it, not even for one round trip (design decision 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from segue.base.address import Address, LocalPort, Path
+from segue.base.entropy import Entropy
+from segue.base.ice_description import IceDescription
+from segue.base.machine import earliest
+from segue.base.trace import NO_TRACE, Trace
+from segue.call.agreement import MediaAgreement
+from segue.call.duplication import Duplication
+from segue.call.extensions import Extension
+from segue.call.path import MediaPaths
+from segue.protocols.ice.agent import IceAgent
+from segue.protocols.ice.candidate import HIGHEST_PREFERENCE
+from segue.protocols.ice.events import Failed, PathLost
+from segue.protocols.sdp import Attribute
+from segue.protocols.sdp.ice_attributes import write_ice
+
+PATIENCE = 5.0  # seconds that media leaves for an address which no check has come back from
+
+
+class Connectivity:
+    """One call's. `paths` are told what the agent finds; `ways` is asked for each packet.
+
+    `migration`: whether our offers say that we move without signalling. `duplicates`: whether a soft handover sends
+    on both paths.
+    """
+
+    def __init__(
+        self,
+        paths: MediaPaths,
+        entropy: Entropy,
+        *,
+        enabled: bool,
+        migration: bool,
+        duplicates: bool,
+        stun_servers: tuple[Address, ...] = (),
+        trace: Trace = NO_TRACE,
+    ) -> None:
+        self.duplication = Duplication()
+        self._paths = paths
+        self._entropy = entropy
+        self._enabled = enabled
+        self._migration = migration
+        self._duplicates = duplicates
+        self._stun_servers = stun_servers
+        self._trace = trace
+        self._agent: IceAgent | None = None
+        self._ports: list[LocalPort] = []
+        self._agreed = False  # both ends speak ICE
+        self._refused = False  # the peer's last word was without it
+        self._moves = False  # and take a move without signalling
+        self._remote_ufrag = ""
+        self._restart = False  # the next offer restarts ICE: it moves, and the peer knows no other way
+        self._target: LocalPort | None = None  # where the call is on our side, or its move goes
+        self._soft = False  # while its old path works
+        self._trial: Path | None = None  # selected, and not proven
+        self._give_up_at: float | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether this call speaks ICE, or has yet to hear whether it can."""
+        return self._enabled and not self._refused
+
+    # What signalling says
+
+    def offer(self, now: float) -> tuple[Attribute, ...]:
+        """What our offer says of ICE."""
+        if not self.wanted:
+            return ()
+        if self._agent is None:
+            self._make_agent(True, now)
+        elif self._restart:
+            self._agent.restart(now, self._target)
+        self._restart = False
+        return self._attributes()
+
+    def answer(self, theirs: IceDescription | None, now: float) -> tuple[Attribute, ...]:
+        """What our answer to an offer that says `theirs` says of ICE."""
+        if not self._enabled or theirs is None:
+            return ()
+        if theirs.mismatch:
+            return (Attribute("ice-mismatch"),)
+        if self._agent is None:
+            self._make_agent(theirs.lite, now)
+        elif self._remote_ufrag and theirs.ufrag != self._remote_ufrag:
+            self._agent.restart(now)
+        return self._attributes()
+
+    def adopt(self, agreement: MediaAgreement, octets: int, now: float) -> None:
+        """An offer and its answer hold; the peer's part of them was so many octets."""
+        theirs = agreement.ice
+        agent = self._agent
+        self._refused = theirs is None or theirs.mismatch
+        if agent is None or theirs is None or theirs.mismatch:
+            self._agreed = self._moves = False
+            self._agent, self._trial, self._give_up_at = None, None, None
+        else:
+            if not self._agreed:
+                self._agreed = True
+                self._give_up_at = now + PATIENCE
+            self._remote_ufrag = theirs.ufrag
+            self._moves = agent.migration = Extension.MIGRATE in agreement.extensions
+            agent.set_remote(theirs, now)
+        self._go_where_signalled(agreement, octets, now)
+        self._take_events(now)
+
+    def _go_where_signalled(self, agreement: MediaAgreement, octets: int, now: float) -> None:
+        """The peer is where it says (the default candidate of RFC 8839 section 4.2.1.2): its word came protected, and
+        a check may have had no chance to come before it. The agent believes it on trial; without one, or before it
+        has found anything, media just goes there; but never away from a proven path that carries media."""
+        remote, active, agent = agreement.remote, self._paths.active, self._agent
+        if remote is None:
+            return
+        selected = agent.selected if agent is not None else None
+        if agent is not None and selected is not None and selected.local.family == remote.family:
+            if self._moves:
+                if agreement.remote_changed:
+                    agent.remote_moved(remote, octets, now)
+                return
+            if selected == active and agent.proven(selected) and self.duplication.is_alive(selected, now):
+                return
+        self._paths.remote_moved(remote, agreement.remote_rtcp or remote)
+
+    def crossed(self, agreement: MediaAgreement, ice: IceDescription | None, octets: int, now: float) -> None:
+        """An offer of the peer's met ours and is not answered. Where it says that the peer is counts all the same."""
+        if self._agent is not None and ice is not None and ice.ufrag == self._remote_ufrag:
+            self._agent.add_remote(ice.candidates, ice.ended, now)
+        remote = agreement.remote
+        if remote is not None and remote.family == self._paths.sending.address.family:
+            self._go_where_signalled(replace(agreement, remote_changed=True), octets, now)
+        self._take_events(now)
+
+    def _make_agent(self, controlling: bool, now: float) -> None:
+        self._agent = IceAgent(
+            controlling=controlling,
+            entropy=self._entropy,
+            now=now,
+            migration=self._migration,
+            stun_servers=self._stun_servers,
+            trace=self._trace,
+        )
+        for port in self._ports:
+            self._add(self._agent, port, now)
+
+    def _attributes(self) -> tuple[Attribute, ...]:
+        assert self._agent is not None
+        return write_ice(self._agent.description)
+
+    # Ports of ours
+
+    def opened(self, port: LocalPort, now: float) -> None:
+        if port not in self._ports:
+            self._target = self._target or port
+            self._ports.append(port)
+            if self._agent is not None:
+                self._add(self._agent, port, now)
+                self._take_events(now)
+
+    def _add(self, agent: IceAgent, port: LocalPort, now: float) -> None:
+        """The network that the call is on comes before all others, whatever families they have."""
+        agent.add_port(port, now, preference=HIGHEST_PREFERENCE - (port != self._target))
+
+    def closed(self, port: LocalPort, now: float) -> None:
+        self.duplication.forget(port)
+        if port in self._ports:
+            self._ports.remove(port)
+            if self._agent is not None:
+                self._agent.remove_port(port, now)
+                self._take_events(now)
+
+    def link_lost(self, port: LocalPort) -> None:
+        """Nothing comes or goes there any more."""
+        self.duplication.forget(port)
+
+    def move(self, port: LocalPort, now: float, *, soft: bool) -> None:
+        """Our end is at `port` from now on; `soft`: as soon as that is proven. A peer that has to be told by
+        signalling is offered a restart of ICE then (RFC 8839 section 4.4.1.1.1)."""
+        self._target, self._soft = port, soft
+        if self._agent is not None:
+            self._restart = not self._agent.move(port, now) and self._agreed
+            self._take_events(now)
+        if (
+            not soft and self._paths.sending != port
+        ):  # nothing is proven yet, or the peer is of another family there
+            self._paths.send_from(port)
+
+    def is_proven(self, port: LocalPort) -> bool:
+        """Whether a path from there is selected and proven."""
+        agent = self._agent
+        selected = agent.selected if agent is not None else None
+        return agent is not None and selected is not None and selected.port == port and agent.proven(selected)
+
+    # The packet path
+
+    def received(self, path: Path, octets: int, now: float) -> None:
+        """Authentic media of this size came by `path`."""
+        self.duplication.received(path, now)
+        if self._agreed and self._agent is not None:
+            self._agent.received_media(path, octets, now)
+
+    def ways(self, octets: int, now: float) -> tuple[Path, ...]:
+        """Where a packet of this size leaves now."""
+        active, trial = self._paths.active, self._trial
+        if active is None:
+            return ()
+        twin = self.duplication.way(now) if self.duplication.twin is not None else None
+        if trial is None and twin is None:
+            return (active,)
+        return (active, *self._copies(trial, twin, octets))
+
+    def late_ways(self, octets: int, now: float) -> tuple[Path, ...]:
+        """The same for what was held up: what a peer under proof has missed waits for credit, and goes nowhere
+        else."""
+        if self._trial is None or self._agent is None:
+            return self.ways(octets, now)
+        return (self._trial,) if self._agent.may_send(self._trial, octets) else ()
+
+    def leads_to(self, remote: Address) -> bool:
+        """Whether something leaves for there."""
+        return any(way is not None and way.remote == remote for way in (self._paths.active, self._trial))
+
+    def _copies(self, trial: Path | None, twin: Path | None, octets: int) -> Iterable[Path]:
+        if twin is not None:
+            yield twin
+        if trial is not None and self._agent is not None and self._agent.may_send(trial, octets):
+            yield trial
+
+    # The five verbs
+
+    def receive(self, datagram: bytes, path: Path, now: float) -> None:
+        """STUN that came by `path`."""
+        if self._agent is not None:
+            self._agent.receive(datagram, path, now)
+            self._take_events(now)
+        else:
+            self._trace.drop("media", "STUN without ICE", source=path.remote)
+
+    def transmits(self) -> list[tuple[Path, bytes]]:
+        return self._agent.transmits() if self._agent is not None else []
+
+    def deadline(self) -> float | None:
+        return earliest(self._agent.deadline() if self._agent is not None else None, self._give_up_at)
+
+    def expire(self, now: float) -> None:
+        if self._agent is not None:
+            self._agent.expire(now)
+            self._take_events(now)
+        if self._give_up_at is not None and self._give_up_at <= now:
+            self._give_up_at = None
+            if self._agent is not None and self._agent.selected is None:
+                self._trace.note("media", "no check was answered")
+                self._paths.stop()
+
+    def _take_events(self, now: float) -> None:
+        agent = self._agent
+        if agent is None:
+            return
+        events = agent.events()
+        for event in events:
+            if isinstance(event, PathLost | Failed):
+                self._trace.note("media", "path lost", why=event.why)
+        if events:
+            self._arrange(agent, now)
+
+    def _arrange(self, agent: IceAgent, now: float) -> None:
+        """Media follows the agent's choice: at once where it is proven or our own hard move. Our own soft one waits
+        for its proof; where the peer says that it is, is tried."""
+        selected, active = agent.selected, self._paths.active
+        self._trial = None
+        if selected is None or selected == active:
+            return
+        ours = selected.port == self._target and (active is None or active.port != selected.port)
+        if not agent.proven(selected) and (self._soft or not ours):
+            self._trial = None if ours else selected
+            return
+        self._give_up_at = None
+        self._paths.select(selected)
+        if ours:
+            # Proof is as good as media, whose first copies may go on to come by the old path.
+            self._paths.received(selected.port, now)
+        if active is not None and self._duplicates:
+            self.duplication.switched(active, selected, now)
