@@ -227,9 +227,12 @@ class RemoteCandidates:
         self._known[key] = RemoteCandidate(candidate, True)
         return self._known[key]
 
-    def learn(self, component: int, address: Address, priority: int) -> RemoteCandidate:
-        """The source of an authenticated check or of authenticated media (RFC 8445 section 7.3.1.3)."""
-        learned = [key for key, each in self._known.items() if not each.signalled]
+    def learn(
+        self, component: int, address: Address, priority: int, kept: frozenset[Address]
+    ) -> RemoteCandidate:
+        """The source of an authenticated check or of authenticated media (RFC 8445 section 7.3.1.3). `kept`:
+        addresses that are in use, and not forgotten for new ones."""
+        learned = [key for key, each in self._known.items() if not each.signalled and key[1] not in kept]
         if len(learned) >= PEER_REFLEXIVE:
             del self._known[learned[0]]
         self._learned += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from segue.base.address import LocalPort, Path
+from segue.base.address import Address, LocalPort, Path
 from segue.base.entropy import Entropy
 from segue.base.ice_description import Candidate
 from segue.base.trace import Trace
@@ -108,10 +108,22 @@ class State:
         remote = generation.remotes.get(known.component, known.path.remote)
         if remote is None:
             remote = generation.remotes.learn(
-                known.component, known.path.remote, priority if priority is not None else base.reflexive
+                known.component,
+                known.path.remote,
+                base.reflexive if priority is None else priority,
+                self._used(),
             )
         pair = Pair(base, remote)
         return pair if generation.check_list.insert(pair) else None
+
+    def _used(self) -> frozenset[Address]:
+        """Where the peer is, and was."""
+        used = set()
+        for selection in self.selections.values():
+            used |= {each.path.remote for each in selection.history}
+            if selection.current is not None:
+                used.add(selection.current.path.remote)
+        return frozenset(used)
 
     def marks(self, known: KnownPath, nominate: bool) -> Marks:
         """What a check on this path says: on the selected one, and on those a move tries, it repeats our newest
