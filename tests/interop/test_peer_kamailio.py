@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
+from segue.lab.pair import OTHER, Pair
 from segue.lab.peers.bed import Bed, count_of
 from segue.lab.peers.program import wait_until
 from segue.lab.peers.sound import Recording, await_silence
@@ -100,3 +102,21 @@ def test_what_does_not_work_is_said_in_one_line(tmp_path: Path) -> None:
             1,
             "segue: not reachable now (480 Temporarily Unavailable): try again later",
         )
+
+
+@pytest.mark.parametrize(("transport", "caller"), [("tls", "mn"), ("udp", "cn")])
+def test_both_ends_move_within_100_ms(transport: str, caller: str, tmp_path: Path) -> None:
+    """Media is back within a second of the later address, as with our own server."""
+    with Pair(tmp_path, transport=transport, caller=caller, server="kamailio") as pair:
+        pair.call()
+        at = time.monotonic() + 0.1
+        pair.move("mn", "wwan0", "umts", leaving="wlan0", at=at)
+        pair.move("cn", "wlan0", "cafe", at=at + 0.05)
+        pair.moved("mn")
+        pair.moved("cn")
+        pair.wait(4.0)
+        pair.hang_up("cn")
+    left = min(pair.link_events("detached", host)[0].wall for host in OTHER)
+    later = max(pair.link_events("attached", host)[-1].wall for host in OTHER)
+    for side in ("uplink", "downlink"):
+        assert pair.gap_ms(side, left, later, after=4.0) <= (later - left + 1.0) * 1000

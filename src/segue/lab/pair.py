@@ -47,6 +47,7 @@ from segue.lab.networks.topology import (
     with_nats,
 )
 from segue.lab.options import CODED, RunOptions
+from segue.lab.peers.kamailio import start_kamailio
 from segue.lab.phones import USERS, LabPhone, Office
 from segue.media.coded_signal import Heard, analyse
 
@@ -63,8 +64,9 @@ def _topology() -> Topology:
 class Pair:
     """`families`: which of 4 and 6 there are; the phones use the first one, or with `any_family` what they find.
     `start` is where the mobile node is attached at first. `only`: mobile node's interfaces that know one family only.
-    With `agent` false nobody but its kernel looks after the mobile node's addresses. More `options` are those of
-    `RunOptions`: `nat` for instance, for a NAT before "home" (cn), before all other networks (mn), or both."""
+    With `agent` false nobody but its kernel looks after the mobile node's addresses. `server`: "segue" or "kamailio",
+    which serves signalling only. More `options` are those of `RunOptions`: `nat` for instance, for a NAT before
+    "home" (cn), before all other networks (mn), or both."""
 
     def __init__(
         self,
@@ -77,6 +79,7 @@ class Pair:
         start: tuple[str, str] = ("wlan0", "office"),
         only: dict[str, int] | None = None,
         agent: bool = True,
+        server: str = "segue",
         seed: int = 1,
         **options: Any,
     ) -> None:
@@ -88,6 +91,7 @@ class Pair:
         self._start_at = start
         self._only = only or {}
         self._agent = agent
+        self._server = server
         self._ends = contextlib.ExitStack()
         self._history: list[LinkEvent] = []
 
@@ -111,7 +115,11 @@ class Pair:
             Network(with_nats(_topology(), self.options.nats), seed=self.options.seed, folder=self.folder)
         )
         self.office = Office(self.network, self.folder / "office")
-        self.office.start_server()
+        if self._server == "kamailio":
+            kamailio = start_kamailio(self.network, self.office, self.folder / "kamailio")
+            self._ends.callback(kamailio.stop)
+        else:
+            self.office.start_server()
         self._capture = self.network.start_capture(hosts=("mn", "cn"))
         self._monitors = {host: self.network.start_address_monitor(host) for host in USERS}
         self._resolvers = {host: self.folder / f"resolvers-{host}" for host in USERS}

@@ -24,11 +24,11 @@ from segue.emulator.links import preset
 from segue.lab.networks.network import Network
 from segue.lab.networks.topology import DOMAIN, OFFICE_TO_CAFE
 from segue.lab.options import RunOptions
-from segue.lab.peers.kamailio import Kamailio
+from segue.lab.peers.kamailio import start_kamailio
 from segue.lab.peers.phones import Peer, make_peer, server_address
 from segue.lab.peers.program import wait_until
 from segue.lab.peers.sipp import Sipp
-from segue.lab.phones import USERS, LabPhone, Office, segue_command
+from segue.lab.phones import LabPhone, Office, segue_command
 
 FADING = (-60, -84, 8.0)  # dBm at first, dBm at last, dB a second
 OVERLAP = 1.0  # seconds from the end of a soft move until the old network is gone
@@ -70,7 +70,8 @@ class Bed:
         self.network = self._ends.enter_context(Network(OFFICE_TO_CAFE, preset("clean"), 1, self.folder))
         self.office = Office(self.network, self.folder / "office")
         if self.server == "kamailio":
-            self._start_kamailio()
+            kamailio = start_kamailio(self.network, self.office, self.folder / "kamailio")
+            self._ends.callback(kamailio.stop)
         else:
             policy = self.folder / "policy.toml"
             policy.write_text('[policy]\ndigest = ["MD5"]\n')  # baresip 1.0.0 and sipp give up at others
@@ -80,19 +81,6 @@ class Bed:
         self.resolvers = str(resolvers)
         self.network.start_attachment_agent("mn", families=str(self.family), resolvers=self.resolvers)
         self.network.attach("mn", "wlan0", "office")
-
-    def _start_kamailio(self) -> None:
-        server = Kamailio(
-            self.network.hosts["proxy"],
-            self.folder / "kamailio",
-            domain=DOMAIN,
-            addresses=[self.network.address("proxy", family) for family in (4, 6)],
-            certificate=self.office.certificate.certificate_file,
-            key=self.office.certificate.key_file,
-            passwords={user: self.password(user) for user in USERS.values()},
-        )
-        self._ends.callback(server.stop)
-        server.start()
 
     # --- phones
 
