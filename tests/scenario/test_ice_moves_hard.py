@@ -175,6 +175,29 @@ def test_a_nat_that_rebinds(role: str, migration: bool) -> None:
         old = selected
 
 
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("migration", [True, False])
+def test_a_nat_that_rebinds_while_the_call_is_held(role: str, migration: bool) -> None:
+    """No voice tells of it; the peer's own checks, which keep consent fresh, do, before the old path loses its own."""
+    network = IceNetwork(delay=0.04)
+    inside = "192.0.2.1" if role == "controlling" else "198.51.100.2"
+    nat = network.put_behind(OUTSIDE, "port-restricted", inside)
+    mover, stays = pair(network, role, migration=migration)
+    old = stays.agent.selected
+    mover.talks = stays.talks = False
+    network.pass_time(20.0)
+    nat.rebind()
+    network.pass_time(20.0)
+    assert stays.agent.selected is not None
+    assert stays.agent.selected != old
+    assert stays.agent.proven(stays.agent.selected)
+    mover.talks = stays.talks = True
+    at = network.now
+    network.pass_time(1.0)
+    assert gap(mover, at) < 0.1
+    assert gap(stays, at) < 0.1
+
+
 def test_one_packet_that_is_late_does_not_keep_a_rebinding_from_being_seen() -> None:
     network = IceNetwork(3, delay=0.03, jitter=0.05)
     nat = network.put_behind(OUTSIDE, "port-restricted", "192.0.2.1")

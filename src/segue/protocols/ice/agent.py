@@ -14,7 +14,7 @@ from segue.base.errors import RemoteError
 from segue.base.ice_description import Candidate, CandidateType, IceDescription
 from segue.base.machine import earliest
 from segue.base.trace import NO_TRACE, Trace
-from segue.protocols.ice.candidate import HIGHEST_PREFERENCE, RemoteCandidate
+from segue.protocols.ice.candidate import HIGHEST_PREFERENCE, Base, RemoteCandidate
 from segue.protocols.ice.conclusion import Conclusion
 from segue.protocols.ice.consent import Consent
 from segue.protocols.ice.events import Gathered, IceEvent
@@ -132,12 +132,18 @@ class IceAgent(AgentView):
         """Trickled (RFC 8838), or found in an offer that is not answered: authenticated all the same."""
         state, generation = self._state, self._state.newest
         generation.ended = generation.ended or ended
-        for candidate in sorted(candidates, key=lambda each: -each.priority):
-            generation.remotes.signal(candidate)
+        found = [
+            generation.remotes.signal(each) for each in sorted(candidates, key=lambda each: -each.priority)
+        ]
         for known in state.paths:
             remote = generation.remotes.get(known.component, known.path.remote)
             known.signalled = known.signalled or (remote is not None and remote.signalled)
-        self._form()
+        bases = list(state.local.bases.values())
+        fresh = [remote for remote in found if remote is not None]
+        self._form([base for base in bases if base.component in generation.complete], fresh)
+        for component in state.selections:
+            if component not in generation.complete:  # ports that came before the peer's description, too
+                self._form(bases, self._remotes(generation, component))
         self._moves.candidates_added(now)
         self._tend(now)
 
@@ -309,7 +315,8 @@ class IceAgent(AgentView):
         if kind is CandidateType.HOST:
             self._gatherer.add(port)
             self._gathering = True
-        self._form()
+        generation = state.newest
+        self._form([added], self._remotes(generation, component))
 
     def _receive_response(self, message: StunMessage, path: Path, now: float) -> None:
         reflexive = self._gatherer.receive(message, path, now)
@@ -346,20 +353,12 @@ class IceAgent(AgentView):
                 if pair.state in (PairState.FROZEN, PairState.WAITING):
                     generation.check_list.trigger(pair)
 
-    def _form(self) -> None:
-        """Pairs of all that is there. When ICE has completed, more is tried only between ends that migrate."""
+    def _form(self, bases: list[Base], remotes: list[RemoteCandidate]) -> None:
+        """Pairs of these. When ICE has completed, more is tried only between ends that migrate."""
         state, generation = self._state, self._state.newest
-        if generation.remote is None:
-            return
-        bases = [
-            base
-            for base in state.local.bases.values()
-            if base.component not in generation.complete or state.migration
-        ]
-        remotes = [
-            remote for component in state.selections for remote in self._remotes(generation, component)
-        ]
-        generation.check_list.form(bases, remotes)
+        if generation.remote is not None:
+            wanted = [base for base in bases if base.component not in generation.complete or state.migration]
+            generation.check_list.form(wanted, remotes)
 
     def _remotes(self, generation: Generation, component: int) -> list[RemoteCandidate]:
         """Those that were signalled, and where the peer is now."""

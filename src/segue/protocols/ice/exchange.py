@@ -10,6 +10,7 @@ from segue.protocols.ice.consent import Consent
 from segue.protocols.ice.events import PathProven
 from segue.protocols.ice.generation import Generation
 from segue.protocols.ice.known_path import KnownPath, Permission
+from segue.protocols.ice.limits import SILENT
 from segue.protocols.ice.migration import Moves
 from segue.protocols.ice.pair import Pair, PairState
 from segue.protocols.ice.state import State
@@ -78,6 +79,11 @@ class Exchange:
         nominates = not state.controlling and request.get(USE_CANDIDATE) is not None
         if self._follows(request, known, nominates, now) or pair is None:
             return
+        current = state.selection(known.component).current
+        if current is not None and current is not known and now - current.heard > SILENT:
+            state.selection(known.component).heard(
+                known, now
+            )  # on hold there is no media to tell of a rebinding
         if state.migration and state.selection(known.component).current is not None:
             nominates = False  # only what was followed changes the path
         elif nominates and state.renomination:
