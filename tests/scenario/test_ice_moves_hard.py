@@ -178,7 +178,8 @@ def test_a_nat_that_rebinds(role: str, migration: bool) -> None:
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("migration", [True, False])
 def test_a_nat_that_rebinds_while_the_call_is_held(role: str, migration: bool) -> None:
-    """No voice tells of it; the peer's own checks, which keep consent fresh, do, before the old path loses its own."""
+    """No voice tells of it; the peer's own checks, which keep consent fresh, do, before the old path loses its
+    own."""
     network = IceNetwork(delay=0.04)
     inside = "192.0.2.1" if role == "controlling" else "198.51.100.2"
     nat = network.put_behind(OUTSIDE, "port-restricted", inside)

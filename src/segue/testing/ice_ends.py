@@ -8,6 +8,7 @@ counts as authenticated when it is the peer's and was not received before, as SR
 
 from __future__ import annotations
 
+import heapq
 import hmac
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from segue.base.address import Address, LocalPort, Path
 from segue.base.machine import earliest
 from segue.base.secret import Secret
 from segue.base.trace import MemoryTrace
+from segue.emulator.link_model import LinkConfig, LinkModel
 from segue.emulator.nat import UDP, Nat, nat_kind
 from segue.protocols.ice.agent import IceAgent
 from segue.protocols.ice.events import IceEvent, PathSelected
@@ -29,6 +31,7 @@ from segue.testing.wire import Wire
 
 PACKET_TIME = 0.020
 VOICE = 182  # octets of a G.711 packet of 20 ms with its SRTP tag
+HEADERS = 28  # octets of IPv4 and UDP
 _STEP = 1e-6
 
 Sent = tuple[Address, Address, bytes]  # source, target, octets
@@ -42,6 +45,15 @@ class Seen(NamedTuple):
     source: Address
     target: Address
     octets: bytes
+
+
+class _Hop(NamedTuple):
+    """A datagram on an access link; `up`: from the host, else to it."""
+
+    source: Address
+    target: Address
+    octets: bytes
+    up: bool
 
 
 class Voice(NamedTuple):
@@ -74,6 +86,10 @@ class IceNetwork:
         self.servers: dict[Address, Callable[[bytes, Address], bytes | None]] = {}
         self.nats: dict[str, Nat] = {}  # by the host inside
         self.wire: Wire[bytes] = Wire(seed, **wire)
+        self._seed = seed
+        self._links: dict[str, tuple[LinkModel, LinkModel]] = {}  # by host: up, down
+        self._under_way: list[tuple[float, int, _Hop]] = []
+        self._count = 0
         self.ends: list[IceEnd] = []
 
     def send(self, source: Address, target: Address, octets: bytes) -> None:
@@ -89,8 +105,28 @@ class IceNetwork:
         for from_, to, load in self.bystander(source, target, octets):
             self.put(from_, to, load)
 
+    def attach(self, config: LinkConfig, *hosts: str) -> None:
+        """These hosts are at the end of such a link of `segue.emulator`, each of its own."""
+        for host in hosts:
+            up, down = (
+                LinkModel(config, SeededEntropy(f"{self._seed}/{host}/{way}")) for way in ("up", "down")
+            )
+            self._links[host] = up, down
+
     def put(self, source: Address, target: Address, octets: bytes) -> None:
         """On the wire, past the bystander."""
+        if source.host in self._links:
+            self._offer(_Hop(source, target, octets, up=True), self._links[source.host][0])
+            return
+        self._carry(source, target, octets)
+
+    def _offer(self, hop: _Hop, link: LinkModel) -> None:
+        for at in link.offer(len(hop.octets) + HEADERS, self.now):
+            self._count += 1
+            heapq.heappush(self._under_way, (at, self._count, hop))
+
+    def _carry(self, source: Address, target: Address, octets: bytes) -> None:
+        """Between the access networks."""
         self.wire.delay = self.delay + self.access.get(source.host, 0.0) + self.access.get(target.host, 0.0)
         self.wire.send(source, target, octets, self.now)
 
@@ -128,11 +164,22 @@ class IceNetwork:
         self.until(lambda: False, seconds)
 
     def _next(self) -> float | None:
-        return earliest(self.wire.deadline(), *(end.deadline() for end in self.ends))
+        hop = self._under_way[0][0] if self._under_way else None
+        return earliest(hop, self.wire.deadline(), *(end.deadline() for end in self.ends))
 
     def _turn(self) -> None:
+        while self._under_way and self._under_way[0][0] <= self.now:
+            hop = heapq.heappop(self._under_way)[2]
+            if hop.up:
+                self._carry(hop.source, hop.target, hop.octets)
+            else:
+                self._deliver(hop.source, hop.target, hop.octets)
         for arrival in self.wire.arrivals(self.now):
-            self._deliver(arrival.source, arrival.target, arrival.load)  # type: ignore[arg-type]
+            link = self._links.get(arrival.target.host)  # type: ignore[attr-defined]
+            if link is not None:
+                self._offer(_Hop(arrival.source, arrival.target, arrival.load, up=False), link[1])  # type: ignore[arg-type]
+            else:
+                self._deliver(arrival.source, arrival.target, arrival.load)  # type: ignore[arg-type]
         for end in self.ends:
             end.tick()
 
