@@ -30,6 +30,7 @@ _SHOWN = {
     "dialling": "calling {callee}",
     "ringing": "ringing",
     "move_begun": "moving ({kind}) to {target}",
+    "lack": "segue: {problem}: {remedy}",
     "move_ended": "moved to {target} after {took:.3f} s",
     "peer_moved": "the other end moved to {address}",
     "hold_changed": "held by: {held_by}",

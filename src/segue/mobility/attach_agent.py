@@ -113,6 +113,8 @@ class AttachmentAgent:
         self._interfaces: dict[str, _Interface] = {}
         self._tables = Rtnetlink()
         self._reader = NetlinkReader()
+        if not self._reader.hears_changes:
+            raise LocalError("the kernel does not tell when links change", "allow netlink sockets")
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._reader, selectors.EVENT_READ)
         self._radio = open_radio(radio) if radio else None

@@ -15,6 +15,7 @@ from segue.mobility.observation import AddressFact, Fact, LinkFact, RouteFact, S
 from segue.net.netlink import AddressEvent, Event, LinkEvent, NetlinkReader, RouteEvent
 
 LOOK_EVERY = 1.0  # seconds of waking between two looks at the clocks
+ASK_EVERY = 0.2  # seconds between two questions to a kernel that tells no changes: 1 ms each
 SHORTEST_SLEEP = 0.5  # seconds: less is the time between two readings
 REPORT_LIMIT = 4096  # octets of one report of the radio
 
@@ -27,8 +28,16 @@ class MobilityService:
     when it cannot be opened.
     """
 
-    def __init__(self, on_facts: Callable[[list[Fact], float], None], *, radio: str = "") -> None:
+    def __init__(
+        self,
+        on_facts: Callable[[list[Fact], float], None],
+        *,
+        radio: str = "",
+        on_problem: Callable[[LocalError], None] | None = None,
+    ) -> None:
+        """`on_problem` is told what this machine lacks; all goes on without it."""
         self._on_facts = on_facts
+        self._on_problem = on_problem
         self._loop = asyncio.get_running_loop()
         self._netlink = NetlinkReader()
         self._radio = open_radio(radio) if radio else None
@@ -36,16 +45,25 @@ class MobilityService:
         self._look: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        self._loop.add_reader(self._netlink.fileno(), self._readable)
+        if self._netlink.hears_changes:
+            self._loop.add_reader(self._netlink.fileno(), self._readable)
+        elif self._on_problem is not None:
+            self._on_problem(
+                LocalError(
+                    "the kernel does not tell when networks change",
+                    f"moves begin up to {ASK_EVERY:g} s late; allow netlink sockets to avoid that",
+                )
+            )
         if self._radio is not None:
             self._loop.add_reader(self._radio.fileno(), self._radio_readable)
         self._tell(self._netlink.start())
-        self._look_for_sleep()
+        self._look_around()
 
     def close(self) -> None:
         if self._look is not None:
             self._look.cancel()
-        self._loop.remove_reader(self._netlink.fileno())
+        if self._netlink.hears_changes:
+            self._loop.remove_reader(self._netlink.fileno())
         self._netlink.close()
         if self._radio is not None:
             self._loop.remove_reader(self._radio.fileno())
@@ -54,13 +72,16 @@ class MobilityService:
     def _readable(self) -> None:
         self._tell(self._netlink.receive())
 
-    def _look_for_sleep(self) -> None:
+    def _look_around(self) -> None:
         """While the machine slept anything may have happened to its networks, and what the kernel said of it may have
-        been too much for its buffer: all is read again, and what is said to be well has to answer."""
-        self._look = self._loop.call_later(LOOK_EVERY, self._look_for_sleep)
-        if self._sleep.slept(sleep_so_far()):
-            self._tell(self._netlink.start())
+        been too much for its buffer. Where it says nothing, it is asked all the time."""
+        slept = self._sleep.slept(sleep_so_far())
+        if slept or not self._netlink.hears_changes:
+            self._tell(self._netlink.look())
+        if slept:
             self._on_facts([SleepFact()], self._loop.time())
+        wait = LOOK_EVERY if self._netlink.hears_changes else ASK_EVERY
+        self._look = self._loop.call_later(wait, self._look_around)
 
     def _tell(self, events: list[Event]) -> None:
         facts = [fact for fact in map(fact_of, events) if fact is not None]

@@ -2,13 +2,15 @@
 
 `NetlinkReader` first tells the present state, then every change, as plain tuples. It remembers what it has told
 (a few entries for each interface), so that it can say what has gone when the kernel does not: IPv4 routes vanish
-without a word when their interface goes down, and after an overrun (ENOBUFS) the state is read anew.
+without a word when their interface goes down, and after an overrun (ENOBUFS) the state is read anew. Where the kernel
+tells no changes (some containers and phones forbid it) `hears_changes` is false, and `look` asks what they were.
 
 Needs no privilege. Setting things is `net.rtnetlink_write`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -100,29 +102,41 @@ class NetlinkReader:
         """`neighbours`: also tell about those, which may be many on a busy host."""
         self._neighbours = neighbours
         groups = _LINK | _ADDRESSES | _ROUTES | (_NEIGHBOUR if neighbours else 0)
-        self._socket = _open(groups)
-        self._socket.setblocking(False)
+        self._socket: socket.socket | None = None
+        with contextlib.suppress(OSError):
+            self._socket = _open(groups)
+            self._socket.setblocking(False)
         self._asking = _open(0)
         self._asking.settimeout(5)
         self._sequence = 0
         self._names: dict[int, str] = {}
         self._known: dict[Key, Event] = {}
 
+    @property
+    def hears_changes(self) -> bool:
+        return self._socket is not None
+
     def fileno(self) -> int:
-        return self._socket.fileno()
+        """Of what hears changes; -1 without it."""
+        return self._socket.fileno() if self._socket is not None else -1
 
     def close(self) -> None:
-        self._socket.close()
+        if self._socket is not None:
+            self._socket.close()
         self._asking.close()
 
     def start(self) -> list[Event]:
         """The state as it is now."""
         return self._read_state()
 
+    def look(self) -> list[Event]:
+        """What has changed since, by asking; that an address is still there confirms nothing."""
+        return self._read_state(confirm=False)
+
     def receive(self) -> list[Event]:
         """What has changed, in the order in which it happened; empty when nothing is waiting."""
         events: list[Event] = []
-        while True:
+        while self._socket is not None:
             try:
                 data = self._socket.recv(65536)
             except BlockingIOError:
@@ -132,6 +146,7 @@ class NetlinkReader:
                     raise
                 return events + self._read_state()
             events += self.read(data)
+        return events
 
     def read(self, data: bytes) -> list[Event]:
         """The news in one datagram; messages that are malformed are passed over."""
@@ -143,8 +158,8 @@ class NetlinkReader:
 
     # --- the state
 
-    def _read_state(self) -> list[Event]:
-        """Tell all that is there, and what is there no more."""
+    def _read_state(self, confirm: bool = True) -> list[Event]:
+        """Tell all that is there, and what is there no more. `confirm`: tell of addresses that have not changed, too."""
         before = dict(self._known)
         seen: set[Key] = set()
         events: list[Event] = []
@@ -153,7 +168,7 @@ class NetlinkReader:
             for answer, flags, body in self._dump(kind, length):
                 for event in self._parse(answer, flags, body):
                     seen.add(_key(event))
-                    events += self._tell(event)
+                    events += self._tell(event, confirm)
         gone = [event for key, event in before.items() if key not in seen and key in self._known]
         for event in gone:
             events += self._tell(event._replace(present=False))
@@ -174,13 +189,15 @@ class NetlinkReader:
                     raise NetlinkError(code, os.strerror(code))
                 yield answer, flags, body
 
-    def _tell(self, event: Event) -> list[Event]:
+    def _tell(self, event: Event, confirm: bool = True) -> list[Event]:
         """The event if it is news, with what the kernel leaves to be concluded from it."""
         key = _key(event)
         if not event.present:
             known = self._known.pop(key, None)
             return ([event] if known else []) + self._concluded(event)
-        renewed = isinstance(event, AddressEvent)  # the same address again confirms it after a move
+        renewed = confirm and isinstance(
+            event, AddressEvent
+        )  # the same address again confirms it after a move
         if self._known.get(key) == event and not renewed:
             return []
         self._known[key] = event

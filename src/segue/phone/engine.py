@@ -73,7 +73,9 @@ class Engine:
             watch=self._watch if verbose else None,
             trace=trace,
         )
-        self._mobility = MobilityService(self._receive_facts, radio=config.networks.radio)
+        self._mobility = MobilityService(
+            self._receive_facts, radio=config.networks.radio, on_problem=self._tell_lack
+        )
         self._timer: asyncio.TimerHandle | None = None
         self._expired_at = 0.0
         self._settling = False
@@ -229,11 +231,18 @@ class Engine:
 
     def _tell_problem(self, call: Call, error: LocalError) -> None:
         """Something of this call's does not work on this machine."""
+        self._tell_trouble("problem", call.id, error)
+
+    def _tell_lack(self, error: LocalError) -> None:
+        """The phone goes on without something that this machine does not have."""
+        self._tell_trouble("lack", "", error)
+
+    def _tell_trouble(self, event: str, call_id: str, error: LocalError) -> None:
         self._tell(
             {
-                "event": "problem",
+                "event": event,
                 "time": round(time.time(), 6),
-                "call_id": call.id,
+                "call_id": call_id,
                 "problem": error.problem,
                 "remedy": error.remedy,
             }

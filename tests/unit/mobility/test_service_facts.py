@@ -12,6 +12,7 @@ import pytest
 from segue.base.errors import LocalError
 from segue.mobility.observation import AddressFact, Fact, LinkFact, RouteFact, SignalFact
 from segue.mobility.service import MobilityService, SleepWatch, fact_of, signal_of
+from segue.net import netlink
 from segue.net.netlink import AddressEvent, LinkEvent, NeighbourEvent, RouteEvent
 
 
@@ -103,3 +104,36 @@ def test_a_machine_that_slept_is_noticed_once() -> None:
     assert not watch.slept(100.000004), "two clocks are read one after the other"
     assert watch.slept(3700.0)
     assert not watch.slept(3700.0)
+
+
+async def test_a_kernel_that_tells_no_changes_is_asked_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Subscriptions are refused, as in some containers; everything else is the real kernel."""
+    genuine = netlink._open
+
+    def refuse(groups: int) -> socket.socket:
+        if groups:
+            raise PermissionError(1, "Operation not permitted")
+        return genuine(groups)
+
+    monkeypatch.setattr(netlink, "_open", refuse)
+    bursts: list[list[Fact]] = []
+    problems: list[LocalError] = []
+    service = MobilityService(lambda facts, _now: bursts.append(facts), radio="", on_problem=problems.append)
+    service.start()
+    try:
+        assert any(fact.interface == "lo" for fact in bursts[0] if isinstance(fact, LinkFact))
+        (problem,) = problems
+        assert "does not tell" in problem.problem and "0.2 s late" in problem.remedy
+        # Something has changed since: the next question tells, and only that.
+        forgotten = next(key for key, event in service._netlink._known.items() if event.interface == "lo")
+        del service._netlink._known[forgotten]
+        count = len(bursts)
+        async with asyncio.timeout(5):
+            while len(bursts) == count:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        assert [fact.interface for fact in bursts[count] if isinstance(fact, LinkFact)] == ["lo"]
+        assert not [fact for fact in bursts[count] if isinstance(fact, AddressFact)], "which confirm nothing"
+    finally:
+        service.close()
