@@ -159,7 +159,7 @@ class NetlinkReader:
     # --- the state
 
     def _read_state(self, confirm: bool = True) -> list[Event]:
-        """Tell all that is there, and what is there no more. `confirm`: tell of addresses that have not changed, too."""
+        """Tell all that is there, and what is gone. `confirm`: tell of addresses that have not changed, too."""
         before = dict(self._known)
         seen: set[Key] = set()
         events: list[Event] = []
