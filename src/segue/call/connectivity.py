@@ -99,6 +99,8 @@ class Connectivity:
             self._make_agent(theirs.lite, now)
         elif self._remote_ufrag and theirs.ufrag != self._remote_ufrag:
             self._agent.restart(now)
+        elif self._agent.undo_restart():
+            self._restart = True  # our offer met the peer's and was not taken: the next one restarts anew
         return self._attributes()
 
     def adopt(self, agreement: MediaAgreement, octets: int, now: float) -> None:

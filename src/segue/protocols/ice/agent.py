@@ -187,13 +187,15 @@ class IceAgent(AgentView):
                 self._gathering = True
         self._tend(now)
 
-    def undo_restart(self) -> None:
-        """The offer that our restart was for is not to be answered: the session before goes on. Nothing, when the
-        peer has taken part in the restart already."""
+    def undo_restart(self) -> bool:
+        """The offer that our restart was for will not be answered: the session before goes on. False when there
+        was no restart, or the peer has taken part in it already."""
         state = self._state
-        if state.newest.remote is None and len(state.generations) > 1:
-            del state.generations[0]
+        if state.newest.remote is not None or len(state.generations) < 2:
+            return False
+        del state.generations[0]
         self._changed = True
+        return True
 
     def set_controlling(self, controlling: bool) -> None:
         """What signalling says; conflicts are settled by the checks themselves (RFC 8445 section 7.3.1.1)."""

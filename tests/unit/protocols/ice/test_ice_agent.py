@@ -372,9 +372,9 @@ def test_a_restart_that_was_not_taken_can_be_undone() -> None:
     bench.answer_all(1.0)
     old = bench.agent.credentials
     bench.agent.restart(bench.now)
-    bench.agent.undo_restart()
+    assert bench.agent.undo_restart()
     assert bench.agent.credentials == old
-    bench.agent.undo_restart()
+    assert not bench.agent.undo_restart()
     assert bench.agent.credentials == old
 
 
