@@ -9,7 +9,7 @@ from __future__ import annotations
 REORDERED = 2  # packets that may overtake another before it counts as missing
 OUTAGE = 5  # packets missing in a row: no reordering, asked for at once
 REORDERING_TIME = 0.04  # seconds after which a packet is missing though none came since
-ASKS = 4  # times at most that a packet is asked for
+ASKS = 8  # times at most that a packet is asked for
 FIRST_WAIT = 0.2  # seconds until the next try while the round trip is not known
 SHORTEST_WAIT, LONGEST_WAIT = 0.06, 1.0  # seconds: what a round trip of the path before may have us believe
 MOST = 512  # packets asked for in one message: what the peer keeps
