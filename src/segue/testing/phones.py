@@ -18,7 +18,7 @@ import numpy as np
 from segue.base.address import Address, LocalPort, Path
 from segue.base.entropy import fraction
 from segue.base.errors import LocalError, RemoteError
-from segue.base.frame import Frame
+from segue.base.frame import Frame, Samples
 from segue.base.trace import MemoryTrace
 from segue.call import events as say
 from segue.call.call import Call, CallState
@@ -130,6 +130,10 @@ class TestPhone:
         self.sent_media: list[SentMedia] = []
         self.ended_calls: list[Call] = []
         self.level = 8000
+        self.speech: Samples | None = (
+            None  # what it says from now on, in place of a tone, at the codec's rate
+        )
+        self.recording: list[Samples] = []  # what it heard since it has had something to say
         self.forgotten = 0  # how often a NAT has forgotten our flows
         self._street = street
         self._serial = 0
@@ -279,6 +283,8 @@ class TestPhone:
                     self._street.send_media(self, path, octets)
             frame = session.play(now)
             if frame is not None:
+                if self.speech is not None:
+                    self.recording.append(frame.samples)
                 level = float(np.sqrt(np.mean(frame.samples.astype(np.float64) ** 2)))
                 self.heard.append(Heard(now, level))
 
@@ -289,6 +295,9 @@ class TestPhone:
 
     def _tone(self, rate: int) -> Frame:
         count = rate // 50
+        if self.speech is not None:
+            said, self.speech = self.speech[:count], self.speech[count:]
+            return Frame(said, rate)
         times = (self._phase + np.arange(count)) / rate
         self._phase += count
         samples = (self.level * np.sin(2 * np.pi * 500 * times)).astype(np.int16)
