@@ -233,8 +233,9 @@ class Connectivity:
         return (self._trial,) if self._agent.may_send(self._trial, octets) else ()
 
     def leads_to(self, remote: Address) -> bool:
-        """Whether something leaves for there."""
-        return any(way is not None and way.remote == remote for way in (self._paths.active, self._trial))
+        """Whether something leaves for there; RTCP has an address of its own where it is not beside our media."""
+        ways = (self._paths.active, self._paths.rtcp, self._trial)
+        return any(way is not None and way.remote == remote for way in ways)
 
     def _copies(self, trial: Path | None, twin: Path | None, octets: int) -> Iterable[Path]:
         if twin is not None:
