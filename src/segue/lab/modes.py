@@ -27,15 +27,13 @@ SPEECH = {
     "continuous": "speech that comes late is dropped",
     "complete": "every word is played, late and a little faster",
 }
-_ICE_OPTIONS = False  # whether `segue call` and `segue answer` have them
 
 
 def phone_options(mode: str, speech: str) -> list[str]:
     """Of `segue call` and `segue answer`."""
     chosen = MODES[mode]
     options = ["--speech", speech]
-    if _ICE_OPTIONS:
-        options.append("--ice" if chosen.ice else "--no-ice")
-        options.append("--duplicate" if chosen.duplicate else "--no-duplicate")
-        options += ["--stun", f"stun:{DOMAIN}"] if chosen.ice else []
+    options.append("--ice" if chosen.ice else "--no-ice")
+    options.append("--duplicate" if chosen.duplicate else "--no-duplicate")
+    options += ["--stun", f"stun:{DOMAIN}"] if chosen.ice else []
     return options

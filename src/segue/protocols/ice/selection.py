@@ -40,6 +40,13 @@ class Suspicion:
     rival: bool
     proven_at: float | None = None
 
+    def decision(self, current: KnownPath | None) -> float:
+        """When it is time to decide: the selected path, which may be the longer one, has had its time to answer."""
+        if self.proven_at is None:
+            return self.since + DISMISSED
+        round_trip = current.round_trip if current is not None else None
+        return max(self.proven_at, self.since + (round_trip or 0.0)) + REBIND_GRACE
+
 
 class Selection:
     """`want(path, now)` asks for a check at once, unless there has just been one; `say(path, now)` for one in
@@ -213,11 +220,7 @@ class Selection:
         suspicion = self._suspicion
         decision = None
         if suspicion is not None:
-            decision = (
-                suspicion.since + DISMISSED
-                if suspicion.proven_at is None
-                else suspicion.proven_at + REBIND_GRACE
-            )
+            decision = suspicion.decision(self.current)
         return earliest(self._proof_at, decision, self._probe_at)
 
     def expire(self, now: float) -> KnownPath | None:
@@ -262,10 +265,11 @@ class Selection:
         current, suspect = self.current, suspicion.path
         if current is None:
             self._suspicion = None
+        elif now < suspicion.decision(current):
+            return
         elif suspicion.proven_at is None:
-            if now >= suspicion.since + DISMISSED:
-                self._dismiss(now)
-        elif now >= suspicion.proven_at + REBIND_GRACE:
+            self._dismiss(now)
+        else:
             alive = current.answered >= suspicion.since or current.heard > suspicion.since
             # Of two that the same word came by and that nothing else tells apart, the peer's media decides.
             preferred = suspicion.rival and suspect.standing == current.standing
