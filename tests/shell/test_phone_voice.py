@@ -17,6 +17,7 @@ from segue import Call, Frame, Phone
 from segue.base.address import Address
 from segue.base.errors import RemoteError
 from segue.call.media_session import MediaSession
+from segue.call.path import rtcp_port
 from segue.phone import voice
 from segue.phone.engine import Engine
 from segue.phone.voice_link import InnerLink
@@ -138,7 +139,7 @@ def ends_of(phone: Phone) -> tuple[MediaSession, list[bytes]]:
     """The session of its one call, and what comes to the port above the media's from now on."""
     engine = engine_of(phone)
     (live,) = engine.agent.calls.values()
-    ((_, rtcp),) = engine.voice._sockets.values()
+    rtcp = engine.voice._sockets[rtcp_port(live.media.paths.sending)]
     came: list[bytes] = []
     take = rtcp._on_datagram
 

@@ -42,6 +42,9 @@ class Ports(Protocol):
     def hosts(self) -> list[tuple[str, str]]:
         """Interfaces and addresses that can be used now, those in use first."""
 
+    def stun_servers(self) -> tuple[Address, ...]:
+        """Those that tell where our ports seem to be."""
+
 
 class CallMedia:
     """Made with the port that the first offer or answer names."""
@@ -77,6 +80,7 @@ class CallMedia:
             enabled=config.ice,
             migration=Extension.MIGRATE in config.extensions,
             duplicates=config.duplicate and keying is not None,
+            stun_servers=ports.stun_servers(),
             trace=trace,
         )
         self.connectivity.opened(port, now)
@@ -304,6 +308,22 @@ class CallMedia:
             gone = (port.interface, port.address.host) not in hosts and port != self._port
             if gone and self.paths.forget(port):
                 self._close(port, now)
+
+    def relayed(
+        self, port: LocalPort, base: LocalPort, mapped: Address | None, follows: bool, now: float
+    ) -> None:
+        """As `Connectivity.relayed`."""
+        self.connectivity.relayed(port, base, mapped, follows, now)
+        self._news = True
+
+    def relay_moved(self, port: LocalPort, base: LocalPort) -> None:
+        """As `Connectivity.relay_moved`."""
+        self.connectivity.relay_moved(port, base)
+        self._news = True
+
+    def relay_gone(self, port: LocalPort, now: float) -> None:
+        self.connectivity.relay_gone(port, now)
+        self._news = True
 
     def listen_on(self, interface: str, host: str, now: float) -> LocalPort:
         """Receive there too, and name it in the next offer. Raises LocalError when no port can be opened."""

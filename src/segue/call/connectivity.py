@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import NamedTuple
 
 from segue.base.address import Address, LocalPort, Path
 from segue.base.entropy import Entropy
-from segue.base.ice_description import IceDescription
+from segue.base.ice_description import CandidateType, IceDescription
 from segue.base.machine import earliest
 from segue.base.trace import NO_TRACE, Trace
 from segue.call.agreement import MediaAgreement
@@ -31,6 +32,14 @@ from segue.protocols.sdp import Attribute
 from segue.protocols.sdp.ice_attributes import write_ice
 
 PATIENCE = 5.0  # seconds that media leaves for an address which no check has come back from
+
+
+class _Relay(NamedTuple):
+    """Of a relayed port: what it is reached by, where that seems to be, and whether it survives a move."""
+
+    base: LocalPort
+    mapped: Address | None
+    follows: bool
 
 
 class Connectivity:
@@ -61,6 +70,7 @@ class Connectivity:
         self._trace = trace
         self._agent: IceAgent | None = None
         self._ports: list[LocalPort] = []
+        self._relayed: dict[LocalPort, _Relay] = {}
         self._agreed = False  # both ends speak ICE
         self._refused = False  # the peer's last word was without it
         self._moves = False  # and take a move without signalling
@@ -158,6 +168,8 @@ class Connectivity:
         )
         for port in self._ports:
             self._add(self._agent, port, now)
+        for port in self._relayed:
+            self._add_relayed(port, now)
 
     def _attributes(self) -> tuple[Attribute, ...]:
         assert self._agent is not None
@@ -185,13 +197,54 @@ class Connectivity:
                 self._agent.remove_port(port, now)
                 self._take_events(now)
 
+    def relayed(
+        self, port: LocalPort, base: LocalPort, mapped: Address | None, follows: bool, now: float
+    ) -> None:
+        """A relay has lent us `port`; what comes to it arrives at `base`, which seems to be at `mapped`. `follows`:
+        it stays ours when we are elsewhere."""
+        self._relayed[port] = _Relay(base, mapped, follows)
+        if self._agent is not None:
+            self._add_relayed(port, now)
+            if self._target == base and not self.is_proven(base):
+                self._agent.move(port, now)  # nothing has come of the direct way yet
+            self._take_events(now)
+
+    def relay_moved(self, port: LocalPort, base: LocalPort) -> None:
+        """The relay has followed us to `base`, with the same port."""
+        if port in self._relayed:
+            self._relayed[port] = _Relay(base, None, True)
+            active = self._paths.active
+            if active is not None and active.port == port:
+                self._paths.select(active, base)
+
+    def relay_gone(self, port: LocalPort, now: float) -> None:
+        """Nothing comes or goes there any more."""
+        self.duplication.forget(port)
+        if self._relayed.pop(port, None) is not None and self._agent is not None:
+            self._agent.remove_port(port, now)
+            self._take_events(now)
+
+    def _base(self, port: LocalPort) -> LocalPort:
+        """Where what comes to a port of ours arrives."""
+        return self._relayed[port].base if port in self._relayed else port
+
+    def _add_relayed(self, port: LocalPort, now: float) -> None:
+        assert self._agent is not None
+        relay = self._relayed[port]
+        self._agent.add_port(port, now, kind=CandidateType.RELAYED, base=relay.base, related=relay.mapped)
+
     def link_lost(self, port: LocalPort) -> None:
         """Nothing comes or goes there any more."""
         self.duplication.forget(port)
 
     def move(self, port: LocalPort, now: float, *, soft: bool) -> None:
         """Our end is at `port` from now on; `soft`: as soon as that is proven. A peer that has to be told by
-        signalling is offered a restart of ICE then (RFC 8839 section 4.4.1.1.1)."""
+        signalling is offered a restart of ICE then (RFC 8839 section 4.4.1.1.1). A relay that follows us is waited
+        for: the path by it goes on, and the peer need not know."""
+        active = self._paths.active
+        relay = self._relayed.get(active.port) if active is not None else None
+        if not soft and relay is not None and relay.follows:
+            return
         self._target, self._soft = port, soft
         if self._agent is not None:
             self._restart = not self._agent.move(port, now) and self._agreed
@@ -292,7 +345,7 @@ class Connectivity:
             self._trial = None if ours else selected
             return
         self._give_up_at = None
-        self._paths.select(selected)
+        self._paths.select(selected, self._base(selected.port))
         if ours:
             # Proof is as good as media, whose first copies may go on to come by the old path.
             self._paths.received(selected.port, now)

@@ -83,11 +83,12 @@ class MediaPaths:
         self._rtcp_remote = rtcp
         self._update()
 
-    def select(self, path: Path) -> None:
-        """Our media leaves on exactly this path from the next packet on: it is proven, or our own move."""
-        if path.port not in self._ports:
-            self._ports.append(path.port)
-        self._sending = path.port
+    def select(self, path: Path, base: LocalPort) -> None:
+        """Our media leaves on exactly this path from the next packet on: it is proven, or our own move. `base`: the
+        port of ours that it leaves from, which is another than the path's when that is relayed."""
+        if base not in self._ports:
+            self._ports.append(base)
+        self._sending = base
         self._remote = self._rtcp_remote = path.remote
         self._path = path
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segue.base.errors import LocalError
 from segue.base.trace import NO_TRACE, Trace
 from segue.call import events as say
 from segue.call.call import Call
+from segue.call.relays import RelayEvent, RelayFailed
 from segue.mobility.observation import Fact
 from segue.mobility.service import MobilityService
 from segue.net.entropy import SystemEntropy
@@ -21,11 +22,16 @@ from segue.phone.config import PhoneConfig
 from segue.phone.event_lines import describe, describe_message
 from segue.phone.keys_file import KeysFile
 from segue.phone.move_tone import BEGUN, ENDED, FAILED
+from segue.phone.relaying import Relaying
 from segue.phone.signalling import Signalling
+from segue.phone.traversal_servers import StunServers
 from segue.phone.user_agent import UserAgent
 from segue.phone.voice import OpenSink, OpenSource, Sink, Source, Voice
 from segue.protocols.sip.flow import Flow
 from segue.protocols.sip.message import Request, Response
+
+if TYPE_CHECKING:
+    from segue.net.tls import TlsClient
 
 AT_ONCE = 0.001  # seconds: the soonest a deadline that is still in the past is looked at again
 FAREWELL = 1.0  # seconds that hanging up and unregistering may take when the phone stops
@@ -73,6 +79,8 @@ class Engine:
             watch=self._watch if verbose else None,
             trace=trace,
         )
+        self._relay_tls_client: TlsClient | None = None
+        self._find_traversal_servers(entropy, trace)
         self._mobility = MobilityService(
             self._receive_facts, radio=config.networks.radio, on_problem=self._tell_lack
         )
@@ -82,6 +90,34 @@ class Engine:
         self._keys_file = KeysFile(config.lab.keys_file) if config.lab.keys_file else None
         self._stopping = False
         self._answered = asyncio.Event()  # when the phone stops: nothing is waited for any more
+
+    def _find_traversal_servers(self, entropy: SystemEntropy, trace: Trace) -> None:
+        """STUN servers, and the hands of relays, where some are configured."""
+        networks, resolver = self.config.networks, self.signalling.resolver
+        stun = [*networks.stun, *(server.uri for server in networks.relays)]
+        if stun:
+            self.voice.stun = StunServers(stun, resolver, trace=trace)
+        if networks.relays:
+            self.voice.relaying = Relaying(
+                networks.relays,
+                entropy,
+                send=self.voice.send_datagram,
+                is_here=self.voice.is_here,
+                deliver=self.voice.receive_relayed,
+                on_event=self._take_relay_event,
+                resolver=resolver,
+                tls=self._relay_tls,
+                families=(networks.family,) if networks.family else (4, 6),
+                trace=trace,
+            )
+
+    def _relay_tls(self) -> TlsClient:
+        """Who we are as a phone is not a relay's business: it gets a name and password, and no certificate."""
+        if self._relay_tls_client is None:
+            from segue.net.tls import TlsClient, TlsOptions
+
+            self._relay_tls_client = TlsClient(TlsOptions(self.config.account.ca))
+        return self._relay_tls_client
 
     # Life
 
@@ -108,8 +144,10 @@ class Engine:
         if self._timer is not None:
             self._timer.cancel()
         self._mobility.close()
-        self.signalling.close()
         self.voice.close_all()
+        if self.voice.stun is not None:
+            self.voice.stun.close()
+        self.signalling.close()
 
     # Commands
 
@@ -266,6 +304,13 @@ class Engine:
                 }
             )
 
+    def _take_relay_event(self, call_id: str, event: RelayEvent) -> None:
+        if isinstance(event, RelayFailed):
+            facts = {"relay": event.server.uri, "interface": event.base.interface, "why": event.why}
+            line = {"event": "relay_failed", "time": round(time.time(), 6), "call_id": call_id}
+            self._tell(line | facts | {"code": event.code})
+        self.voice.take_relay_event(call_id, event)
+
     def _watch(self, direction: str, flow: Flow, message: Request | Response) -> None:
         self._tell(describe_message(direction, flow, message, time.time()))
 
@@ -279,6 +324,8 @@ class Engine:
         for fact in facts:
             self.agent.receive_fact(fact, now)
         self.agent.settle(now)
+        if self.voice.stun is not None:
+            self.voice.stun.look_up((each.interface, each.family) for each in self.agent.attachments())
         self.settle()
 
     def _hosts(self) -> list[tuple[str, str]]:

@@ -140,7 +140,7 @@ class Signalling:
             self._ask(origin, search, question)
 
     def _ask(self, origin: Origin, search: Location, question: Question) -> None:
-        resolver = self._resolver(origin.interface)
+        resolver = self.resolver(origin.interface)
 
         def answered(records: list[Record], _problem: str) -> None:
             if search.places is None:
@@ -153,7 +153,8 @@ class Signalling:
         self._agent.located(origin, servers, self._loop.time())
         self._settled()
 
-    def _resolver(self, interface: str) -> Resolver:
+    def resolver(self, interface: str) -> Resolver:
+        """That of a network, with its own name servers."""
         if interface not in self._resolvers:
             from segue.net.dns import Resolver, system_servers
 

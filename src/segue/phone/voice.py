@@ -14,6 +14,7 @@ from segue.base.frame import Frame
 from segue.base.trace import NO_TRACE, Trace
 from segue.call.call import Call, CallState
 from segue.call.path import rtcp_port
+from segue.call.relays import RelayedPort, RelayedPortGone, RelayedPortMoved, RelayEvent
 from segue.net.packet_clock import PacketClock
 from segue.net.udp import UdpSocket, open_pair
 from segue.phone.attention import Attention
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from segue.mobility.observation import CallFact
+    from segue.phone.relaying import Relaying
+    from segue.phone.traversal_servers import StunServers
 
 PERIOD = 0.02  # seconds
 CATCH_UP = 10  # frames at most that are made at once after the process slept
@@ -94,6 +97,8 @@ class Voice:
         self._speeches: dict[str, _Speech] = {}
         self._loop = asyncio.get_running_loop()
         self._clock = PacketClock(PERIOD, self._tick)
+        self.relaying: Relaying | None = None  # where there are relays
+        self.stun: StunServers | None = None
         self._unswept = 0  # ticks
         self.lost_ticks = 0
         self.busy_ticks = 0  # of these: lost while we were at work ourselves
@@ -121,12 +126,21 @@ class Voice:
 
     def close(self, port: LocalPort) -> None:
         self._owners.pop(port, None)
+        if self.relaying is not None:
+            self.relaying.closed(port, gone=not self.is_here(port))
         for place in (port, rtcp_port(port)):
             if (socket := self._sockets.pop(place, None)) is not None:
                 socket.close()
 
     def hosts(self) -> list[tuple[str, str]]:
         return self._hosts()
+
+    def is_here(self, port: LocalPort) -> bool:
+        """Whether its network can be used."""
+        return (port.interface, port.address.host) in self._hosts()
+
+    def stun_servers(self) -> tuple[Address, ...]:
+        return self.stun.addresses if self.stun is not None else ()
 
     # Calls
 
@@ -176,6 +190,8 @@ class Voice:
 
     def close_all(self) -> None:
         self._clock.close()
+        if self.relaying is not None:
+            self.relaying.close()
         for socket in self._sockets.values():
             socket.close()
         self._sockets.clear()
@@ -193,7 +209,13 @@ class Voice:
 
     def own(self, calls: Iterable[Call]) -> None:
         """Note which call each port belongs to, after ports may have been opened."""
-        self._owners = {port: call for call in calls for port in call.media.paths.ports}
+        calls = list(calls)
+        before, self._owners = self._owners, {port: call for call in calls for port in call.media.paths.ports}
+        if self.relaying is not None:
+            self.relaying.calls_are({call.id for call in calls})
+            for port, call in self._owners.items():
+                if port not in before and port in self._sockets:
+                    self.relaying.opened(port, call.id)
 
     # The packet path
 
@@ -203,10 +225,40 @@ class Voice:
         if call is None:
             self._trace.drop("voice", "no call at this port", source=source)
             return
-        authentic = call.media.receive(octets, Path(*place, source), now)
+        path = Path(*place, source)
+        if self.relaying is not None:
+            found = self.relaying.receive(path, octets, now)
+            if found is None:
+                return
+            path, octets = found
+        self._take(call, path, octets, now)
+
+    def receive_relayed(self, call_id: str, path: Path, octets: bytes, now: float) -> None:
+        """What came over a stream to a relay."""
+        call = next((each for each in self._owners.values() if each.id == call_id), None)
+        if call is not None:
+            self._take(call, path, octets, now)
+
+    def take_relay_event(self, call_id: str, event: RelayEvent) -> None:
+        """Of the relays, about ports of a call."""
+        call = next((each for each in self._owners.values() if each.id == call_id), None)
+        base = self.relaying.media_port(event.base) if self.relaying is not None else None
+        now = self._loop.time()
+        if call is None or base is None:
+            return
+        if isinstance(event, RelayedPort):
+            call.media.relayed(event.port, base, event.mapped, event.follows, now)
+        elif isinstance(event, RelayedPortMoved):
+            call.media.relay_moved(event.port, base)
+        elif isinstance(event, RelayedPortGone):
+            call.media.relay_gone(event.port, now)
+        self._tell_news(call)
+
+    def _take(self, call: Call, path: Path, octets: bytes, now: float) -> None:
+        authentic = call.media.receive(octets, path, now)
         speech = self._speeches.get(call.id) if authentic else None
         if speech is not None:
-            speech.attention.received(port.interface, octets, now)
+            speech.attention.received(path.interface, octets, now)
         self._tell_news(call)
 
     def _tell_news(self, call: Call) -> None:
@@ -258,6 +310,14 @@ class Voice:
                 self._on_problem(speech.call, error)
 
     def _send(self, path: Path, octets: bytes) -> None:
+        socket = self._sockets.get(path.port)
+        if socket is not None:
+            socket.send(octets, path.remote)
+        elif self.relaying is not None:
+            self.relaying.send(path, octets)
+
+    def send_datagram(self, path: Path, octets: bytes) -> None:
+        """From a media port that is there."""
         socket = self._sockets.get(path.port)
         if socket is not None:
             socket.send(octets, path.remote)

@@ -82,6 +82,9 @@ class PhonePorts:
     def hosts(self) -> list[tuple[str, str]]:
         return self._hosts()
 
+    def stun_servers(self) -> tuple[Address, ...]:
+        return ()
+
 
 @dataclass
 class Heard:

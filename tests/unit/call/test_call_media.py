@@ -41,6 +41,9 @@ class Desk:
     def hosts(self) -> list[tuple[str, str]]:
         return list(self.there.values())
 
+    def stun_servers(self) -> tuple[Address, ...]:
+        return ()
+
 
 class End:
     def __init__(self, name: str, host: str, placing: bool, **config: Any) -> None:

@@ -30,6 +30,9 @@ class Ports:
     def hosts(self) -> list[tuple[str, str]]:
         return [("wwan0", "2001:db8::1"), ("wwan0", "192.0.2.9")]
 
+    def stun_servers(self) -> tuple[Address, ...]:
+        return ()
+
 
 def negotiation(name: str) -> Negotiation:
     config, entropy = MediaConfig(), SeededEntropy(name)
