@@ -16,6 +16,7 @@ from segue.lab.phones import LabPhone
 
 pytestmark = pytest.mark.peers("turnserver")
 BOB = "sip:bob@example.org"
+PORT = 3500  # the lab's own STUN server has the usual one
 
 
 def part(bed: Bed) -> None:
@@ -38,7 +39,7 @@ def relay(bed: Bed, *options: str) -> tuple[Coturn, list[str]]:
     address = str(bed.network.address("proxy", 4))
     folder = bed.folder / "coturn"
     folder.mkdir()
-    server = Coturn(host, folder, hosts=[address], options=options)
+    server = Coturn(host, folder, hosts=[address], port=PORT, options=options)
     server.start()
     bed._ends.callback(server.stop)
     secret = bed.folder / "relay-password"
@@ -52,7 +53,7 @@ def both_heard(*phones: LabPhone) -> None:
         Recording(phone.recording).await_sound()
 
 
-@pytest.mark.parametrize("form", ["turn:{}", "turn:{}?transport=tcp"], ids=["udp", "tcp"])
+@pytest.mark.parametrize("form", [f"turn:{{}}:{PORT}", f"turn:{{}}:{PORT}?transport=tcp"], ids=["udp", "tcp"])
 def test_a_call_that_has_no_other_way(form: str, tmp_path: Path) -> None:
     with Bed(tmp_path) as bed:
         server, options = relay(bed)
@@ -73,7 +74,7 @@ def test_a_move_of_a_call_that_has_no_other_way(options: list[str], tmp_path: Pa
         _, flags = relay(bed, *options)
         part(bed)
         other = bed.answering(host="cn")
-        ours = bed.segue("call", BOB, *flags, f"turn:{bed.network.address('proxy', 4)}")
+        ours = bed.segue("call", BOB, *flags, f"turn:{bed.network.address('proxy', 4)}:{PORT}")
         ours.wait_for("up")
         both_heard(ours, other)
         bed.hard_move(ours)

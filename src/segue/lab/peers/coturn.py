@@ -25,6 +25,7 @@ class Coturn:
         folder: Path,
         *,
         hosts: Sequence[str],
+        port: int = PORT,
         certificate: str = "",
         key: str = "",
         options: Sequence[str] = (),
@@ -32,9 +33,9 @@ class Coturn:
         self.program = Program(host, folder, "coturn")
         self._host = host
         self._hosts = hosts
-        self._tls = bool(certificate)
+        self._port = TLS_PORT if certificate else port  # where it is looked for
         settings = [
-            f"listening-port={PORT}",
+            f"listening-port={port}",
             f"tls-listening-port={TLS_PORT}",
             *(f"listening-ip={each}" for each in hosts),
             *(f"relay-ip={each}" for each in hosts),
@@ -65,7 +66,7 @@ class Coturn:
             raise LocalError("coturn has ended", f"see {self.program.log}")
         family = socket.AF_INET6 if Address(host, 0).family == 6 else socket.AF_INET
         with self._host.socket(family, socket.SOCK_STREAM) as probe:
-            return probe.connect_ex((host, TLS_PORT if self._tls else PORT)) == 0
+            return probe.connect_ex((host, self._port)) == 0
 
     def stop(self) -> None:
         self.program.stop()
