@@ -29,6 +29,8 @@ SOAK = 7200  # seconds
 BENCHMARKS: dict[str, list[str]] = {
     "media-path": ["benchmarks/media_path.py"],
     "srtp-packets": ["benchmarks/srtp_packets.py"],
+    "stun-checks": ["benchmarks/stun_checks.py"],
+    "relayed-packets": ["benchmarks/relayed_packets.py"],
     "call-cpu": ["benchmarks/call_cpu.py"],
     "registrar": ["benchmarks/registrar.py"],
     "udp-loopback": ["benchmarks/udp_loopback.py"],
