@@ -20,17 +20,26 @@ from segue.devices.wav_sink import WavSink
 from segue.lab.attacks.attacker import (
     BYE,
     CANCEL,
+    FORGED_CHECK,
     FORGED_MEDIA,
     KINDS,
     PATIENCE,
     REINVITE,
+    REPLAYED_CHECK,
     REPLAYED_MEDIA,
     Attacker,
     Phase,
     spread,
 )
 from segue.lab.attacks.eavesdropper import as_attack, eavesdrop, likeness, speech_share
-from segue.lab.attacks.forgeries import ToneVoice, Udp, forged_rtcp_bye
+from segue.lab.attacks.forgeries import (
+    ATTACKER,
+    CHECKING_PORT,
+    ToneVoice,
+    Udp,
+    forged_check,
+    forged_rtcp_bye,
+)
 from segue.lab.attacks.verdict import Recording, as_json, foreign_ms, judge
 from segue.lab.attacks.weak_phone import ForgetfulReceiver, TrustingReceiver
 from segue.lab.attacks.wiretap import Wiretap
@@ -43,6 +52,16 @@ from segue.protocols.rtp.packet import RtpPacket, parse_rtp
 from segue.protocols.sip.message import Request
 from segue.protocols.sip.parser import parse_message
 from segue.protocols.srtp.context import SrtpReceiver, SrtpSender
+from segue.protocols.stun.attributes import (
+    ICE_CONTROLLED,
+    ICE_CONTROLLING,
+    MOVED,
+    NOMINATION,
+    PRIORITY,
+    USE_CANDIDATE,
+    USERNAME,
+)
+from segue.protocols.stun.message import Class, Method, StunMessage, parse_stun
 from segue.testing.entropy import SeededEntropy
 
 ROUTER, PHONE = b"\2\0\0\0\0\1", b"\2\0\0\0\0\2"
@@ -417,3 +436,43 @@ def test_human_speech_is_known_by_its_likeness() -> None:
     noise = (rng.standard_normal(32_000) * 6000).astype(np.int16)
     assert speech_share(noise, 8000, spoken) == 0.0
     assert likeness(noise[:8000], spoken) < 0.2
+
+
+def genuine_check(controlling: bool) -> bytes:
+    message = StunMessage(Class.REQUEST, Method.BINDING, b"genuine 1234")
+    message.add(USERNAME, "theirs:ours").add(PRIORITY, 7)
+    message.add(ICE_CONTROLLING if controlling else ICE_CONTROLLED, 99).add(NOMINATION, 3)
+    return message.write(Secret(b"password"), fingerprint=True)
+
+
+@pytest.mark.parametrize("controlling", [True, False])
+def test_a_forged_check_has_all_but_the_password(controlling: bool) -> None:
+    forged = parse_stun(forged_check(genuine_check(controlling), SeededEntropy(1)))
+    assert forged.get(USERNAME) == "theirs:ours" and forged.fingerprint
+    assert forged.transaction != b"genuine 1234" and not forged.verify(Secret(b"password"))
+    if controlling:
+        assert forged.get(USE_CANDIDATE) and (forged.get(NOMINATION) or 0) > 3
+    else:
+        assert not forged.get(USE_CANDIDATE) and (forged.get(MOVED) or 0) > 0
+
+
+def test_checks_are_forged_and_replayed_from_where_the_attacker_listens_and_his_answers_follow() -> None:
+    tap = Wiretap({"cn-wlan0": "cn"})
+    phases = [Phase(0.0, {FORGED_CHECK: 1, REPLAYED_CHECK: 1})]
+    attacker = Attacker(tap, phases, True, SeededEntropy(1), now=0.0)
+    genuine = Udp(b"\2" * 6, b"\4" * 6, "198.18.1.100", 20000, "198.18.4.10", 30000, genuine_check(True))
+    attacker.receive("cn-wlan0", True, genuine.to_bytes(), 0.1)
+    made = {each.record["kind"]: parse_frame(each.frame) for each in attacker.due(0.5)}
+    assert set(made) == {FORGED_CHECK, REPLAYED_CHECK}
+    for packet in made.values():
+        assert packet is not None
+        assert (packet.source, packet.source_port) == (ATTACKER[4], CHECKING_PORT)
+        assert packet.destination_port == 30000
+    replay = made[REPLAYED_CHECK]
+    assert replay is not None and replay.payload == genuine.payload
+    ask = Udp(b"\4" * 6, b"\2" * 6, "198.18.4.10", 30000, ATTACKER[4], CHECKING_PORT, genuine_check(False))
+    (answer,) = attacker.receive("cn-wlan0", False, ask.to_bytes(), 0.6)
+    answered = parse_frame(answer.frame)
+    assert answered is not None and answered.destination == "198.18.4.10"
+    response = parse_stun(answered.payload)
+    assert response.kind is Class.SUCCESS and not response.verify(Secret(b"password"))

@@ -62,6 +62,7 @@ def start_attacks(
     total: int = DEFAULT_TOTAL,
     secure: bool = True,
     sip_over_udp: bool = False,
+    checks: bool = False,
     phases: Sequence[Phase] = (),
     hosts: tuple[str, ...] = ("mn", "cn"),
     on_media: bool = True,
@@ -72,7 +73,7 @@ def start_attacks(
     before the call, so that he knows its signalling. He begins `delay` seconds after media has come to every phone
     (`on_media` False: after now) and goes on for `seconds`. `phases` instead of `total` for a plan of one's own.
     Raises LocalError for more than 20,000 packets, and when he does not start."""
-    chosen = list(phases) or [Phase(seconds, spread(total, sip_over_udp))]
+    chosen = list(phases) or [Phase(seconds, spread(total, sip_over_udp, checks))]
     wanted = sum(sum(phase.counts.values()) for phase in chosen)
     if wanted > MOST:
         raise LocalError(f"{wanted} packets are too many for one walk", f"{MOST} at most")

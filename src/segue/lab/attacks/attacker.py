@@ -13,13 +13,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from segue.base.address import Address
 from segue.base.entropy import Entropy, fraction
 from segue.lab.attacks.forgeries import (
     ATTACKER,
     ATTACKER_PORT,
+    CHECKING_PORT,
     DialogView,
     ToneVoice,
     Udp,
+    forged_check,
+    forged_check_response,
     forged_offer,
     forged_request,
     forged_rtcp_bye,
@@ -31,7 +35,11 @@ from segue.protocols.sip.field_values import Via
 
 FORGED_MEDIA, REPLAYED_MEDIA, RTCP_BYE = "forged_media", "replayed_media", "forged_rtcp_bye"
 BYE, CANCEL, REINVITE, REPLAYED_SIP = "forged_bye", "forged_cancel", "forged_reinvite", "replayed_sip"
-KINDS = (FORGED_MEDIA, REPLAYED_MEDIA, RTCP_BYE, BYE, CANCEL, REINVITE, REPLAYED_SIP)
+FORGED_CHECK, REPLAYED_CHECK = "forged_check", "replayed_check"
+KINDS = (
+    *(FORGED_MEDIA, REPLAYED_MEDIA, RTCP_BYE, BYE, CANCEL, REINVITE, REPLAYED_SIP),
+    *(FORGED_CHECK, REPLAYED_CHECK),
+)
 
 RUN, REPLAY_RUN = 25, 10  # packets; a decoder with a memory needs some to come to a new sound
 JUST_AHEAD = 0.010  # seconds after a genuine packet, 10 ms before the next one
@@ -99,6 +107,8 @@ class Attacker:
             CANCEL: self._sip,
             REINVITE: self._sip,
             REPLAYED_SIP: self._replay_sip,
+            FORGED_CHECK: self._check,
+            REPLAYED_CHECK: self._check,
         }
         self._waiting = phases
         self._delay = delay
@@ -153,7 +163,7 @@ class Attacker:
             self._to_forge[target.host] -= 1
             self._order += 1
             heapq.heappush(self._forging, (now + JUST_AHEAD, self._order, target.host, target.rtp.sequence))
-        return self._acknowledge()
+        return self._acknowledge() + self._answer_checks()
 
     # Out
 
@@ -232,6 +242,41 @@ class Attacker:
         octets = forged_rtcp_bye(target.rtp.ssrc, self._secure, self._entropy)
         return [(target.media, target.media.datagram._replace(payload=octets), {})]
 
+    # Connectivity checks
+
+    def _check(self, target: Target, due: _Due, now: float) -> list[tuple[Seen, Udp, dict[str, Any]]]:
+        """From the attacker's own address: whoever believes it sends his media there. A replay is octet for octet
+        what the other end has sent."""
+        replays = due.kind == REPLAYED_CHECK
+        known = [seen for seen in target.checks if not replays or now - seen.time >= YOUNGEST]
+        if not known:
+            return []
+        seen = known[int(fraction(self._entropy) * len(known))] if replays else known[-1]
+        octets = seen.datagram.payload if replays else forged_check(seen.datagram.payload, self._entropy)
+        source = ATTACKER[6 if ":" in seen.datagram.source else 4]
+        datagram = seen.datagram._replace(source=source, source_port=CHECKING_PORT, payload=octets)
+        return [(seen, datagram, {"age": round(now - seen.time, 3)} if replays else {})]
+
+    def _answer_checks(self) -> list[Injection]:
+        """A phone that believes him, or wants to know, checks his address: he answers as well as he can."""
+        made = []
+        for target in self._tap.targets.values():
+            asks, target.asks = target.asks, []
+            for seen in asks:
+                asked = seen.datagram
+                source = Address(asked.source, asked.source_port)
+                datagram = Udp(
+                    asked.link_destination,
+                    asked.link_source,
+                    asked.destination,
+                    asked.destination_port,
+                    asked.source,
+                    asked.source_port,
+                    forged_check_response(asked.payload, source, self._entropy),
+                )
+                made.append(self._injection("ack", target.host, seen, datagram, {}))
+        return made
+
     # Signalling
 
     def _sip(self, target: Target, due: _Due, _now: float) -> list[tuple[Seen, Udp, dict[str, Any]]]:
@@ -297,16 +342,19 @@ def _place(datagram: Udp) -> str:
     return f"SIP/2.0/UDP {host}:{datagram.source_port}"
 
 
-def spread(total: int, sip_over_udp: bool) -> dict[str, int]:
-    """How `total` packets are shared among the kinds."""
+def spread(total: int, sip_over_udp: bool, checks: bool = False) -> dict[str, int]:
+    """How `total` packets are shared among the kinds. `checks`: whether the phones check paths."""
+    media = 0.27 if checks else 0.35
     shares = {
-        FORGED_MEDIA: 0.35,
-        REPLAYED_MEDIA: 0.35,
+        FORGED_MEDIA: media,
+        REPLAYED_MEDIA: media,
         RTCP_BYE: 0.06,
         BYE: 0.08,
         CANCEL: 0.06,
         REINVITE: 0.1,
     }
+    if checks:
+        shares |= {FORGED_CHECK: 0.08, REPLAYED_CHECK: 0.08}
     counts = {kind: int(total * share) for kind, share in shares.items()}
     if sip_over_udp:
         counts[REPLAYED_SIP] = counts[CANCEL]

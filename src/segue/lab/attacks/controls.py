@@ -4,7 +4,8 @@
 - a phone without replay list (`weak_phone`): replays;
 - a phone that does not look at SRTP's tags: forged media again;
 - a phone that obeys RTCP, in the clear: RTCP BYE;
-- a phone that rings, over UDP: CANCEL.
+- a phone that rings, over UDP: CANCEL;
+- a phone that believes every connectivity check: forged and replayed ones (where the walk's phones check paths).
 """
 
 from __future__ import annotations
@@ -18,10 +19,21 @@ from typing import Any
 
 from segue.base.errors import LocalError
 from segue.lab.attacks.attack import LOG, start_attacks
-from segue.lab.attacks.attacker import BYE, CANCEL, FORGED_MEDIA, REINVITE, REPLAYED_MEDIA, RTCP_BYE, Phase
+from segue.lab.attacks.attacker import (
+    BYE,
+    CANCEL,
+    FORGED_CHECK,
+    FORGED_MEDIA,
+    REINVITE,
+    REPLAYED_CHECK,
+    REPLAYED_MEDIA,
+    RTCP_BYE,
+    Phase,
+)
 from segue.lab.attacks.eavesdropper import as_attack, eavesdrop
 from segue.lab.attacks.verdict import RATE, AttackResult, judge
 from segue.lab.measure.spoken import human_speech
+from segue.lab.modes import MODES
 from segue.lab.networks.links import python_command
 from segue.lab.networks.network import Network, wait_for
 from segue.lab.networks.topology import DOMAIN, OFFICE_TO_CAFE, StationInterface, Topology
@@ -56,6 +68,7 @@ class Control:
     on_media: bool = True
     overheard: bool = False
     codec: str = ""  # another one than the walk's
+    mode: str = "reinvite"
 
 
 CONTROLS = (
@@ -82,6 +95,15 @@ CONTROLS = (
     Control("rtcp", (Phase(0.2, {RTCP_BYE: 1}, ("cn",)),), 1.5, ("rtcp_bye",)),
     Control("cancel", (Phase(0.1, {CANCEL: 1}, ("cn",)),), 1.5, rings=1.5, on_media=False),
 )
+CHECKS = Control(
+    "checks",
+    (Phase(1.5, {FORGED_CHECK: 20}, ("cn",)), Phase(1.5, {REPLAYED_CHECK: 20}, ("cn",))),
+    0.5,
+    ("credulous",),
+    "tls",
+    "sdes",
+    mode="migrate",
+)
 LONGEST = 20.0  # seconds of a call
 
 
@@ -94,8 +116,10 @@ def run_controls(
     """About 25 s. `options`: codec and family are taken from them. Each control leaves its captures and recordings in
     a folder of its name. Raises LocalError when a phone does not start."""
     folder.mkdir(parents=True, exist_ok=True)
-    base = options or RunOptions()
-    base = RunOptions(codec=base.codec, talk=base.talk, family=base.family, seed=base.seed)
+    given = options or RunOptions()
+    if MODES[given.mode].ice:
+        controls = (*controls, CHECKS)
+    base = RunOptions(codec=given.codec, talk=given.talk, family=given.family, seed=given.seed)
     with Network(TOPOLOGY, seed=base.seed, folder=folder) as network:
         office = Office(network, folder / "office")
         office.start_server()
@@ -122,7 +146,11 @@ def _run(
 ) -> list[AttackResult]:
     folder.mkdir(parents=True, exist_ok=True)
     options = replace(
-        base, signalling=control.signalling, keying=control.keying, codec=control.codec or base.codec
+        base,
+        signalling=control.signalling,
+        keying=control.keying,
+        codec=control.codec or base.codec,
+        mode=control.mode,
     )
     callee = _start_weak(network, office, folder, options, control)
     caller = LabPhone(network, office, "mn", folder, options)

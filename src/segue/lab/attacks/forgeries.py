@@ -12,18 +12,30 @@ from typing import NamedTuple
 
 import numpy as np
 
+from segue.base.address import Address
 from segue.base.entropy import Entropy
 from segue.base.internet_checksum import internet_checksum
+from segue.base.secret import Secret
 from segue.lab.measure.packets import UDP
 from segue.media.codecs import Codec, codec_for
 from segue.protocols.rtcp.packets import Bye, Chunk, ReceiverReport, SourceDescription, write_rtcp
 from segue.protocols.rtp.packet import RtpPacket
 from segue.protocols.sip.message import Headers, Request
+from segue.protocols.stun.attributes import (
+    ICE_CONTROLLING,
+    MOVED,
+    NOMINATION,
+    USE_CANDIDATE,
+    XOR_MAPPED_ADDRESS,
+)
+from segue.protocols.stun.message import Class, Method, StunMessage, parse_stun, success_response
 
 TONE_HZ = 1900.0
 TONE_DBOV = -6.0
 ATTACKER = {6: "2001:db8:66::66", 4: "198.18.66.66"}  # routed to nobody
 ATTACKER_PORT = 6666
+CHECKING_PORT = 6667  # where his connectivity checks come from
+FAR_AHEAD = 1000  # by which his counters are above the genuine ones
 _STATIC = {0: "PCMU", 8: "PCMA", 9: "G722"}  # RFC 3551 table 4; what is dynamic is taken for Opus
 
 
@@ -60,6 +72,28 @@ def _ipv4_header(source: IPv4Address, destination: IPv4Address | IPv6Address, le
     header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + length, 0, 0, 64, UDP, 0)
     header += source.packed + destination.packed
     return header[:10] + internet_checksum(header).to_bytes(2, "big") + header[12:]
+
+
+def forged_check(genuine: bytes, entropy: Entropy) -> bytes:
+    """A connectivity check that claims a move to where it comes from, in the place of one that was seen: its names
+    and role, counters far ahead of its own, nominated, and with the integrity of a wrong password."""
+    seen = parse_stun(genuine)
+    forged = StunMessage(Class.REQUEST, Method.BINDING, entropy.octets(12))
+    ahead = {NOMINATION: (seen.get(NOMINATION) or 0) + FAR_AHEAD, MOVED: (seen.get(MOVED) or 0) + FAR_AHEAD}
+    for attribute, value in seen.attributes:
+        if attribute not in (USE_CANDIDATE, *ahead):
+            forged.add(attribute, value)
+    if seen.get(ICE_CONTROLLING) is not None:
+        forged.add(USE_CANDIDATE, True).add(NOMINATION, ahead[NOMINATION])
+    else:
+        forged.add(MOVED, ahead[MOVED])
+    return forged.write(Secret(entropy.octets(16)), fingerprint=True)
+
+
+def forged_check_response(request: bytes, source: Address, entropy: Entropy) -> bytes:
+    """What answers a check that came to the attacker, but for the password."""
+    response = success_response(parse_stun(request)).add(XOR_MAPPED_ADDRESS, source)
+    return response.write(Secret(entropy.octets(16)), fingerprint=True)
 
 
 class ToneVoice:

@@ -10,6 +10,7 @@ from segue.lab.attacks.controls import run_controls
 from segue.lab.attacks.eavesdropper import as_attack, eavesdrop
 from segue.lab.attacks.verdict import RATE, AttackResult, as_json, judge
 from segue.lab.measure.spoken import human_speech
+from segue.lab.modes import MODES
 from segue.lab.networks.network import Network
 from segue.lab.options import RunOptions
 from segue.lab.phones import Office
@@ -29,6 +30,7 @@ class AttackedScenario(Scenario):
             self.folder,
             seconds=max(1.0, self.plan.duration - AT_THE_END),
             total=round(self.options.attacked * MORE),
+            checks=MODES[self.options.mode].ice,
             seed=self.options.seed,
         )
         try:

@@ -4,7 +4,10 @@
   the coded signal ever is: what becomes of the tone when SRTP is decrypted and not authenticated;
 - replayed media: 20 ms pieces of what was said that the recording has again after a later one;
 - forged SIP: a phone answered it with 200, sent media to the attacker's address, or the call ended early;
-- forged RTCP BYE: the call ended early.
+- forged RTCP BYE: the call ended early;
+- forged and replayed checks: within a second after one media went to where it came from, and nowhere else. Copies
+of what
+  the other end gets too are told beside.
 """
 
 from __future__ import annotations
@@ -25,14 +28,16 @@ from segue.lab.attacks.attack import LOG, read_log
 from segue.lab.attacks.attacker import (
     BYE,
     CANCEL,
+    FORGED_CHECK,
     FORGED_MEDIA,
     KINDS,
     REINVITE,
+    REPLAYED_CHECK,
     REPLAYED_MEDIA,
     REPLAYED_SIP,
     RTCP_BYE,
 )
-from segue.lab.attacks.forgeries import ATTACKER, TONE_HZ
+from segue.lab.attacks.forgeries import ATTACKER, CHECKING_PORT, TONE_HZ
 from segue.lab.measure import spoken
 from segue.lab.measure.capture import Captured, read_captures
 from segue.lab.measure.measures import is_media
@@ -47,6 +52,7 @@ TONE_SHARE = 0.35  # of a window's power that is the tone's where it is heard
 TONE_LEVEL = -16.0  # dBov, at least
 NOISE_LEVEL = -14.0  # dBov: random octets in G.711 have -10, the coded signal has -20
 EARLY = 1.0  # seconds before its time at which a call that ends was ended
+BELIEVED = 1.0  # seconds after a check in which media that goes astray is its doing
 BLAMED = 2.0  # seconds before a call's end in which what was injected may have ended it
 PIECE_MS = 20.0
 
@@ -204,9 +210,17 @@ def _judge_signalling(
     if kind == REPLAYED_SIP:
         accepted = second_dialogs(seen)
         evidence.append(f"{accepted} dialogs made by an INVITE that had one")
+    if kind in (FORGED_CHECK, REPLAYED_CHECK):
+        copies, only = _to_who_checks(seen)
+        times = [float(line["time"]) for line in tried]
+        accepted = sum(any(at <= lost <= at + BELIEVED for lost in only) for at in times)
+        evidence.append(f"{copies} media packets went to the attacker, {len(only)} of them to him alone")
     if kind == REINVITE:
         redirected = sum(
-            is_media(packet) and packet.destination in ATTACKER.values() and not captured.received
+            is_media(packet)
+            and packet.destination in ATTACKER.values()
+            and packet.destination_port != CHECKING_PORT
+            and not captured.received
             for captured, packet in seen
         )
         accepted = max(accepted, int(redirected > 0))
@@ -217,6 +231,15 @@ def _judge_signalling(
     return AttackResult(
         kind, len(tried), min(accepted, len(tried)), "; ".join(evidence) or "the call went on"
     )
+
+
+def _to_who_checks(seen: Pieces) -> tuple[int, list[float]]:
+    """Media packets that left for where the attacker's checks come from, and when those left that the other end was
+    not sent as well."""
+    sent = [(captured, packet) for captured, packet in seen if not captured.received and is_media(packet)]
+    genuine = {packet.payload for _, packet in sent if packet.destination not in ATTACKER.values()}
+    his = [(c.time, p.payload) for c, p in sent if p.destination_port == CHECKING_PORT]
+    return len(his), [time for time, payload in his if payload not in genuine]
 
 
 def ended_early(seen: Pieces, tried: Iterable[dict[str, Any]], until: float | None) -> dict[str, Any] | None:

@@ -5,7 +5,8 @@ OPTIONS is JSON: `aor`, `registrar`, `transport`, `password` (file), `ca`, `fami
 
 - "replay": SRTP without a replay list, RTP that believes any packet, and playout that plays what comes as it comes;
 - "unauthenticated": SRTP that decrypts and does not look at the tag;
-- "rtcp_bye": the peer's RTCP BYE ends the call.
+- "rtcp_bye": the peer's RTCP BYE ends the call;
+- "credulous": media goes to where the newest connectivity check came from, whoever sent it.
 
 It is the phone's own engine with these parts exchanged, answers every call, and prints its events as `segue answer
 --events` does.
@@ -24,12 +25,14 @@ from typing import Any
 
 import numpy as np
 
+from segue.base.address import Path as MediaPath
 from segue.base.errors import LocalError, RemoteError
 from segue.base.frame import Frame, Samples
 from segue.base.keying import MasterKey, SrtpKeys, Suite
 from segue.base.secret import Secret
-from segue.call import call_media
+from segue.call import call, call_media
 from segue.call.agreement import MediaAgreement
+from segue.call.call_media import CallMedia
 from segue.call.config import MediaConfig
 from segue.call.media_session import MediaSession
 from segue.lab.attacks.process import refuse_outside_lab
@@ -124,6 +127,20 @@ class TrustingSession(MediaSession):
         self._srtp_in = TrustingReceiver(keys.suite, keys.remote)
 
 
+class CredulousMedia(CallMedia):
+    """Media of a call that goes where the newest check came from."""
+
+    _believed: MediaPath | None = None
+
+    def receive(self, datagram: bytes, path: MediaPath, now: float) -> bool:
+        if datagram[:2] == b"\0\1":
+            self._believed = path
+        return super().receive(datagram, path, now)
+
+    def ways(self) -> tuple[MediaPath, ...]:
+        return super().ways() if self._believed is None else (self._believed,)
+
+
 class WeakPhone:
     """Answers every call. `weak` as in the module's words."""
 
@@ -132,6 +149,8 @@ class WeakPhone:
         for defence, session in (("replay", ReplayableSession), ("unauthenticated", TrustingSession)):
             if defence in weak:
                 setattr(call_media, "MediaSession", session)  # noqa: B010 (a type may not be assigned)
+        if "credulous" in weak:
+            setattr(call, "CallMedia", CredulousMedia)  # noqa: B010
         self._obeys_rtcp_bye = "rtcp_bye" in weak
         self._answer_after = answer_after
         self._loop = asyncio.get_running_loop()

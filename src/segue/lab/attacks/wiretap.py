@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from segue.base.errors import RemoteError
-from segue.lab.attacks.forgeries import DialogView, Udp
-from segue.lab.measure.measures import is_media
+from segue.lab.attacks.forgeries import ATTACKER, DialogView, Udp
+from segue.lab.measure.measures import is_check, is_media
 from segue.lab.measure.packets import TCP, UDP, Packet, parse_frame
 from segue.protocols.rtp.packet import RtpPacket, parse_rtp
 from segue.protocols.sip.message import Message, Request, Response
@@ -40,6 +40,8 @@ class Target:
     history: deque[Seen] = field(default_factory=lambda: deque(maxlen=HISTORY))
     old_path: list[Seen] = field(default_factory=list)
     sip: deque[Seen] = field(default_factory=lambda: deque(maxlen=DATAGRAMS))  # datagrams to it
+    checks: deque[Seen] = field(default_factory=lambda: deque(maxlen=DATAGRAMS))  # connectivity checks to it
+    asks: list[Seen] = field(default_factory=list)  # its own checks to the attacker, not yet answered
     signalling: Seen | None = None  # the newest packet from its server, over whatever transport
     dialog: DialogView | None = None
     invited: Request | None = None  # the newest INVITE that it received, or sent
@@ -82,6 +84,8 @@ class Wiretap:
         if is_media(packet):
             if to_host:
                 return self._take_media(target, Seen(now, far_end, frame, udp_of(frame, packet)))
+        elif is_check(packet):
+            self._take_check(target, to_host, Seen(now, far_end, frame, udp_of(frame, packet)))
         elif packet.payload[:1].isalpha():
             self._take_sip(target, to_host, Seen(now, far_end, frame, udp_of(frame, packet)))
         return None
@@ -99,6 +103,12 @@ class Wiretap:
         target.media, target.rtp = seen, rtp
         target.history.append(seen)
         return target
+
+    def _take_check(self, target: Target, to_host: bool, seen: Seen) -> None:
+        if to_host:
+            target.checks.append(seen)
+        elif seen.datagram.destination in ATTACKER.values() and len(target.asks) < DATAGRAMS:
+            target.asks.append(seen)
 
     def _take_sip(self, target: Target, to_host: bool, seen: Seen) -> None:
         try:
