@@ -18,7 +18,8 @@ from segue.base.entropy import Entropy, fraction
 from segue.lab.attacks.forgeries import (
     ATTACKER,
     ATTACKER_PORT,
-    CHECKING_PORT,
+    FORGING_PORT,
+    REPLAYING_PORT,
     DialogView,
     ToneVoice,
     Udp,
@@ -254,7 +255,8 @@ class Attacker:
         seen = known[int(fraction(self._entropy) * len(known))] if replays else known[-1]
         octets = seen.datagram.payload if replays else forged_check(seen.datagram.payload, self._entropy)
         source = ATTACKER[6 if ":" in seen.datagram.source else 4]
-        datagram = seen.datagram._replace(source=source, source_port=CHECKING_PORT, payload=octets)
+        port = REPLAYING_PORT if replays else FORGING_PORT
+        datagram = seen.datagram._replace(source=source, source_port=port, payload=octets)
         return [(seen, datagram, {"age": round(now - seen.time, 3)} if replays else {})]
 
     def _answer_checks(self) -> list[Injection]:

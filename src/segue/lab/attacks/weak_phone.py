@@ -137,8 +137,8 @@ class CredulousMedia(CallMedia):
             self._believed = path
         return super().receive(datagram, path, now)
 
-    def ways(self) -> tuple[MediaPath, ...]:
-        return super().ways() if self._believed is None else (self._believed,)
+    def ways(self, *packet: Any) -> tuple[MediaPath, ...]:
+        return super().ways(*packet) if self._believed is None else (self._believed,)
 
 
 class WeakPhone:
