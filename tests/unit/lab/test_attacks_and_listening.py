@@ -34,7 +34,8 @@ from segue.lab.attacks.attacker import (
 from segue.lab.attacks.eavesdropper import as_attack, eavesdrop, likeness, speech_share
 from segue.lab.attacks.forgeries import (
     ATTACKER,
-    CHECKING_PORT,
+    FORGING_PORT,
+    REPLAYING_PORT,
     ToneVoice,
     Udp,
     forged_check,
@@ -464,13 +465,13 @@ def test_checks_are_forged_and_replayed_from_where_the_attacker_listens_and_his_
     attacker.receive("cn-wlan0", True, genuine.to_bytes(), 0.1)
     made = {each.record["kind"]: parse_frame(each.frame) for each in attacker.due(0.5)}
     assert set(made) == {FORGED_CHECK, REPLAYED_CHECK}
-    for packet in made.values():
-        assert packet is not None
-        assert (packet.source, packet.source_port) == (ATTACKER[4], CHECKING_PORT)
-        assert packet.destination_port == 30000
+    for kind, port in ((FORGED_CHECK, FORGING_PORT), (REPLAYED_CHECK, REPLAYING_PORT)):
+        packet = made[kind]
+        assert packet is not None and packet.destination_port == 30000
+        assert (packet.source, packet.source_port) == (ATTACKER[4], port)
     replay = made[REPLAYED_CHECK]
     assert replay is not None and replay.payload == genuine.payload
-    ask = Udp(b"\4" * 6, b"\2" * 6, "198.18.4.10", 30000, ATTACKER[4], CHECKING_PORT, genuine_check(False))
+    ask = Udp(b"\4" * 6, b"\2" * 6, "198.18.4.10", 30000, ATTACKER[4], FORGING_PORT, genuine_check(False))
     (answer,) = attacker.receive("cn-wlan0", False, ask.to_bytes(), 0.6)
     answered = parse_frame(answer.frame)
     assert answered is not None and answered.destination == "198.18.4.10"

@@ -37,7 +37,7 @@ from segue.lab.attacks.attacker import (
     REPLAYED_SIP,
     RTCP_BYE,
 )
-from segue.lab.attacks.forgeries import ATTACKER, CHECKING_PORT, TONE_HZ
+from segue.lab.attacks.forgeries import ATTACKER, FORGING_PORT, REPLAYING_PORT, TONE_HZ
 from segue.lab.measure import spoken
 from segue.lab.measure.capture import Captured, read_captures
 from segue.lab.measure.measures import is_media
@@ -52,6 +52,7 @@ TONE_SHARE = 0.35  # of a window's power that is the tone's where it is heard
 TONE_LEVEL = -16.0  # dBov, at least
 NOISE_LEVEL = -14.0  # dBov: random octets in G.711 have -10, the coded signal has -20
 EARLY = 1.0  # seconds before its time at which a call that ends was ended
+CHECKING_PORTS = {FORGED_CHECK: FORGING_PORT, REPLAYED_CHECK: REPLAYING_PORT}
 BELIEVED = 1.0  # seconds after a check in which media that goes astray is its doing
 BLAMED = 2.0  # seconds before a call's end in which what was injected may have ended it
 PIECE_MS = 20.0
@@ -211,7 +212,7 @@ def _judge_signalling(
         accepted = second_dialogs(seen)
         evidence.append(f"{accepted} dialogs made by an INVITE that had one")
     if kind in (FORGED_CHECK, REPLAYED_CHECK):
-        copies, only = _to_who_checks(seen)
+        copies, only = _led_away(seen, CHECKING_PORTS[kind])
         times = [float(line["time"]) for line in tried]
         accepted = sum(any(at <= lost <= at + BELIEVED for lost in only) for at in times)
         evidence.append(f"{copies} media packets went to the attacker, {len(only)} of them to him alone")
@@ -219,7 +220,7 @@ def _judge_signalling(
         redirected = sum(
             is_media(packet)
             and packet.destination in ATTACKER.values()
-            and packet.destination_port != CHECKING_PORT
+            and packet.destination_port not in CHECKING_PORTS.values()
             and not captured.received
             for captured, packet in seen
         )
@@ -233,12 +234,12 @@ def _judge_signalling(
     )
 
 
-def _to_who_checks(seen: Pieces) -> tuple[int, list[float]]:
-    """Media packets that left for where the attacker's checks come from, and when those left that the other end was
-    not sent as well."""
+def _led_away(seen: Pieces, port: int) -> tuple[int, list[float]]:
+    """Media packets that left for where the attacker's checks of one kind come from, and when those left that the
+    other end was not sent as well."""
     sent = [(captured, packet) for captured, packet in seen if not captured.received and is_media(packet)]
     genuine = {packet.payload for _, packet in sent if packet.destination not in ATTACKER.values()}
-    his = [(c.time, p.payload) for c, p in sent if p.destination_port == CHECKING_PORT]
+    his = [(c.time, p.payload) for c, p in sent if p.destination_port == port]
     return len(his), [time for time, payload in his if payload not in genuine]
 
 
