@@ -167,7 +167,7 @@ def _page(runs: dict[str, RunFolder], found: Record) -> str:
 
 _GAPS = (
     '<p class="legend"><span>a dot is a move, a bar the median of a mode</span>'
-    "<span><b>│</b> what physics asks for: no phone could have less</span></p>"
+    "<span><b>│</b> what physics asks for; a packet time (20 ms) less when the packets lie well</span></p>"
 )
 _PACKETS = (
     '<p class="note">A stroke is a media packet that arrived; time counts from the begin of the move.</p>'
@@ -237,8 +237,8 @@ def _gap_row(group: _Group, mode: str, color: int, x: Scale, y: float) -> list[s
     gaps, floors = group.gaps[mode], group.floors[mode]
     middle = y + _ROW / 2
     made = [text(x.begin - 8, middle + 4, mode, "row-name", "end")]
+    floor = x(statistics.median(floors)) if floors else x.begin
     if floors:
-        floor = x(statistics.median(floors))
         made.append(line(floor, y + 2, floor, y + _ROW - 2, "floor"))
     for gap in gaps:
         made.append(
@@ -248,7 +248,7 @@ def _gap_row(group: _Group, mode: str, color: int, x: Scale, y: float) -> list[s
     if gaps:
         median = statistics.median(gaps)
         made.append(line(x(median), y + 3, x(median), y + _ROW - 3, f"median n{color}"))
-        made.append(text(max(x(max(gaps)), x(median)) + 8, middle + 4, milliseconds(median), "value"))
+        made.append(text(max(x(max(gaps)), floor) + 8, middle + 4, milliseconds(median), "value"))
     return made
 
 

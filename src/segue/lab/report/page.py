@@ -84,7 +84,8 @@ def html_page(name: str, body: list[str]) -> str:
 
 _GAP_KEY = (
     '<p class="legend"><span><i class="key n0"></i>uplink, mn → cn</span><span><i class="key n3"></i>downlink, '
-    "cn → mn</span><span><b>│</b> what physics asks for: no phone could have less</span></p>"
+    "cn → mn</span><span><b>│</b> what physics asks for; a packet time (20 ms) less when the packets lie "
+    "well</span></p>"
 )
 
 
