@@ -12,6 +12,7 @@ LONG = 185  # moves of a call of 25 minutes
 QUIET = {"attacks": 0}  # walks on which nobody attacks: the others have that
 CONTROLLED = {"caller": "cn"}  # the mover answers, so that the other end nominates
 
+_REINVITE = {"mode": "reinvite"}
 _MIGRATE = {"mode": "migrate"}
 _SOFT = {"mode": "soft+duplicate", "overlap": 500}
 _COMPLETE = {"mode": "migrate", "speech": "complete", "link_time": 400, **QUIET}
@@ -21,14 +22,14 @@ _TO_AND_FRO = {"scenario": "two-subnets", "mode": "migrate"}
 
 WALKS: dict[str, dict[str, Any]] = {
     # By re-INVITE alone, as with phones that know no better.
-    "hard-tls-6": {"signalling": "tls", "family": 6},
-    "hard-udp-6": {"signalling": "udp", "family": 6},
-    "hard-tls-4": {"signalling": "tls", "family": 4},
-    "hard-udp-4": {"signalling": "udp", "family": 4},
+    "hard-tls-6": {**_REINVITE, "signalling": "tls", "family": 6},
+    "hard-udp-6": {**_REINVITE, "signalling": "udp", "family": 6},
+    "hard-tls-4": {**_REINVITE, "signalling": "tls", "family": 4},
+    "hard-udp-4": {**_REINVITE, "signalling": "udp", "family": 4},
     "soft-tls-6": {"mode": "soft", "signalling": "tls", "family": 6},
-    "hard-tls-6-street": {"signalling": "tls", "family": 6, "links": "street"},
+    "hard-tls-6-street": {**_REINVITE, "signalling": "tls", "family": 6, "links": "street"},
     "soft-tls-6-street": {"mode": "soft", "signalling": "tls", "family": 6, "links": "street"},
-    "challenged": {"rounds": 1, "challenge": True},
+    "challenged": {**_REINVITE, "rounds": 1, "challenge": True},
     # Hard moves without signalling, in both roles.
     "migrate-controlling": _MIGRATE,
     "migrate-controlled": {**_MIGRATE, **CONTROLLED},
@@ -54,7 +55,7 @@ WALKS: dict[str, dict[str, Any]] = {
     # Both ends, and a NAT that forgets.
     "both-move-hard": {**_BOTH, **_MIGRATE},
     "both-move-soft": {**_BOTH, **_SOFT},
-    "both-move-reinvite": _BOTH,
+    "both-move-reinvite": {**_BOTH, **_REINVITE},
     **{
         f"nat-rebind-{kind}": {**_REBIND, "nat": f"mn:{kind}"}
         for kind in ("full-cone", "address-restricted", "port-restricted", "symmetric")
@@ -69,7 +70,7 @@ WALKS: dict[str, dict[str, Any]] = {
             "AEAD_AES_256_GCM", "AEAD_AES_128_GCM", "AES_256_CM_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_80",
         )
     },
-    "wrap": {"scenario": "two-subnets", "initial_sequence": 65_000},
+    "wrap": {**_TO_AND_FRO, **_REINVITE, "initial_sequence": 65_000},
     "long-call": {**_TO_AND_FRO, "initial_sequence": 65_000, "rounds": LONG, **QUIET},
 }  # fmt: skip
 

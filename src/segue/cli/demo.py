@@ -45,7 +45,7 @@ def command(into: str, hard: bool, links: str, seed: int) -> None:
     enter_user_namespace()
     click.echo("A walk out of the office in the middle of a call, in network namespaces on this machine:\n")
     click.echo("  office WLAN  ·····>  3G  ·····>  café WLAN\n")
-    options = RunOptions(mode="reinvite" if hard else "soft", links=links, seed=seed, talk="speech")
+    options = RunOptions(mode="migrate" if hard else "soft+duplicate", links=links, seed=seed, talk="speech")
     run_scenario(options, into)
     click.echo(f"listen: what the other end heard is in {into}/cn.wav, what you heard in {into}/mn.wav")
     if not hard:

@@ -62,7 +62,7 @@ def list_scenarios(as_json: bool) -> None:
 @click.option(
     "--mode",
     "modes",
-    default="reinvite",
+    default="migrate",
     show_default=True,
     metavar="MODE[,MODE…]",
     help="See segue lab list; several with commas: one after the other, compared.",

@@ -23,6 +23,7 @@ MODES = {
     "migrate": Mode("hard, the path moved by ICE without signalling", soft=False, ice=True, duplicate=False),
     "soft+duplicate": Mode("make before break, sent on both paths", soft=True, ice=True, duplicate=True),
 }
+AS_THEY_COME = "soft+duplicate"  # a phone's own choice when it is told nothing
 SPEECH = {
     "continuous": "speech that comes late is dropped",
     "complete": "every word is played, late and a little faster",
@@ -32,8 +33,6 @@ SPEECH = {
 def phone_options(mode: str, speech: str) -> list[str]:
     """Of `segue call` and `segue answer`."""
     chosen = MODES[mode]
-    options = ["--speech", speech]
-    options.append("--ice" if chosen.ice else "--no-ice")
+    options = ["--speech", speech, "--ice" if chosen.ice else "--no-ice"]
     options.append("--duplicate" if chosen.duplicate else "--no-duplicate")
-    options += ["--stun", f"stun:{DOMAIN}"] if chosen.ice else []
-    return options
+    return options + (["--stun", f"stun:{DOMAIN}"] if chosen.ice else [])

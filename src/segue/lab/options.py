@@ -34,7 +34,7 @@ class RunOptions:
     scenario's own."""
 
     scenario: str = "walk"
-    mode: str = "reinvite"
+    mode: str = "migrate"
     signalling: str = "tls"
     family: int = 0
     keying: str = ""

@@ -36,6 +36,7 @@ from segue.lab.measure.capture import read_captures
 from segue.lab.measure.measures import Delivery, Sighting, is_media
 from segue.lab.measure.open_sockets import Bound, bound_sockets
 from segue.lab.measure.unheard import listen
+from segue.lab.modes import AS_THEY_COME
 from segue.lab.networks.links import LinkEvent
 from segue.lab.networks.network import LINK_TIME, Network
 from segue.lab.networks.topology import (
@@ -84,7 +85,8 @@ class Pair:
         **options: Any,
     ) -> None:
         self.folder = folder
-        self.options = RunOptions(signalling=transport, family=families[0], seed=seed, **options)
+        known: dict[str, Any] = {"mode": AS_THEY_COME} | options
+        self.options = RunOptions(signalling=transport, family=families[0], seed=seed, **known)
         self.caller, self.callee = caller, OTHER[caller]
         self._families = families
         self._any_family = any_family

@@ -83,7 +83,7 @@ def test_headlines_and_tables(page: str) -> None:
     for shown in (
         "Longest gap downlink 189 ms", "Lost packets 2 !", "Clear packets 0 ✓", "0 ✓ of 941 tried",
         "Move 1: office → umts", "Move 2: umts → cafe", "replay 0 of 300 300 of 300 ✓ repelled",
-        "link 50.0", "address 21.0", "First media", "--mode migrate", "mn ))) office", "mn-wlan0.pcapng",
+        "link 50.0", "address 21.0", "First media", "mode migrate", "mn ))) office", "mn-wlan0.pcapng",
     ):  # fmt: skip
         assert shown in text
     assert "Missing in the folder" not in text

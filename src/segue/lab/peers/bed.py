@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from segue.emulator.links import preset
+from segue.lab.modes import AS_THEY_COME
 from segue.lab.networks.network import Network
 from segue.lab.networks.topology import DOMAIN, OFFICE_TO_CAFE
 from segue.lab.options import RunOptions
@@ -52,7 +53,7 @@ class Bed:
         self.family = family
         self.codec = codec
         self.server = server
-        self.options = RunOptions(signalling=transport, family=family, codec=codec)
+        self.options = RunOptions(mode=AS_THEY_COME, signalling=transport, family=family, codec=codec)
         self._ends = contextlib.ExitStack()
 
     def __enter__(self) -> Bed:
