@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,16 @@ from segue.lab.phones import LabPhone
 pytestmark = pytest.mark.peers("turnserver")
 BOB = "sip:bob@example.org"
 PORT = 3500  # the lab's own STUN server has the usual one
+
+
+@contextmanager
+def parted(folder: Path) -> Iterator[Bed]:
+    """Phones that speak ICE, and may not reach one another."""
+    bed = Bed(folder)
+    bed.options = replace(bed.options, mode="migrate")
+    with bed:
+        part(bed)
+        yield bed
 
 
 def part(bed: Bed) -> None:
@@ -55,9 +68,8 @@ def both_heard(*phones: LabPhone) -> None:
 
 @pytest.mark.parametrize("form", [f"turn:{{}}:{PORT}", f"turn:{{}}:{PORT}?transport=tcp"], ids=["udp", "tcp"])
 def test_a_call_that_has_no_other_way(form: str, tmp_path: Path) -> None:
-    with Bed(tmp_path) as bed:
+    with parted(tmp_path) as bed:
         server, options = relay(bed)
-        part(bed)
         other = bed.answering(host="cn")
         ours = bed.segue("call", BOB, *options, form.format(bed.network.address("proxy", 4)))
         ours.wait_for("up")
@@ -70,9 +82,8 @@ def test_a_call_that_has_no_other_way(form: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("options", [["mobility"], []], ids=["ticket", "no-ticket"])
 def test_a_move_of_a_call_that_has_no_other_way(options: list[str], tmp_path: Path) -> None:
     """With a ticket the relayed address stays and the other end notices nothing; without it gets another one."""
-    with Bed(tmp_path) as bed:
+    with parted(tmp_path) as bed:
         _, flags = relay(bed, *options)
-        part(bed)
         other = bed.answering(host="cn")
         ours = bed.segue("call", BOB, *flags, f"turn:{bed.network.address('proxy', 4)}:{PORT}")
         ours.wait_for("up")

@@ -35,7 +35,8 @@ PATIENCE = 5.0  # seconds that media leaves for an address which no check has co
 
 
 class _Relay(NamedTuple):
-    """Of a relayed port: what it is reached by, where that seems to be, and whether it survives a move."""
+    """Of a relayed port: what it is reached by, where that seems to be (None: it is a stream), and whether it
+    survives a move."""
 
     base: LocalPort
     mapped: Address | None
@@ -205,14 +206,14 @@ class Connectivity:
         self._relayed[port] = _Relay(base, mapped, follows)
         if self._agent is not None:
             self._add_relayed(port, now)
-            if self._target == base and not self.is_proven(base):
+            if self._target == base and not self._is_reached_at(base):
                 self._agent.move(port, now)  # nothing has come of the direct way yet
             self._take_events(now)
 
     def relay_moved(self, port: LocalPort, base: LocalPort) -> None:
         """The relay has followed us to `base`, with the same port."""
         if port in self._relayed:
-            self._relayed[port] = _Relay(base, None, True)
+            self._relayed[port] = self._relayed[port]._replace(base=base)
             active = self._paths.active
             if active is not None and active.port == port:
                 self._paths.select(active, base)
@@ -224,6 +225,16 @@ class Connectivity:
             self._agent.remove_port(port, now)
             self._take_events(now)
 
+    def _is_reached_at(self, base: LocalPort) -> bool:
+        """Whether a path that comes there, by a relay or not, is selected and proven."""
+        selected = self._agent.selected if self._agent is not None else None
+        return (
+            self._agent is not None
+            and selected is not None
+            and self._base(selected.port) == base
+            and self._agent.proven(selected)
+        )
+
     def _base(self, port: LocalPort) -> LocalPort:
         """Where what comes to a port of ours arrives."""
         return self._relayed[port].base if port in self._relayed else port
@@ -231,7 +242,17 @@ class Connectivity:
     def _add_relayed(self, port: LocalPort, now: float) -> None:
         assert self._agent is not None
         relay = self._relayed[port]
-        self._agent.add_port(port, now, kind=CandidateType.RELAYED, base=relay.base, related=relay.mapped)
+        preference = HIGHEST_PREFERENCE - (relay.base != self._target)
+        if relay.mapped is None:
+            preference -= 2  # a stream holds up what is behind a lost packet: after every relay of datagrams
+        self._agent.add_port(
+            port,
+            now,
+            kind=CandidateType.RELAYED,
+            base=relay.base,
+            related=relay.mapped,
+            preference=preference,
+        )
 
     def link_lost(self, port: LocalPort) -> None:
         """Nothing comes or goes there any more."""

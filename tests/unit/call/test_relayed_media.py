@@ -142,3 +142,27 @@ def test_where_it_does_not_another_address_takes_its_place() -> None:
     wire.run(wire.now + 1.0)
     assert goes(near) == Path(*SECOND, far.media.paths.sending.address)
     assert goes(far) == Path(*far.media.paths.sending, SECOND.address)
+
+
+def test_of_two_relays_the_one_that_came_first_goes_on() -> None:
+    near, far, wire = talking()
+    near.relayed.clear()
+    move(near, wire.now)
+    near.media.relay_gone(RELAYED, wire.now)
+    lend(near, SECOND, wire.now)
+    wire.run(wire.now + 1.0)
+    lend(near, SECOND._replace(address=Address("203.0.113.2", 50000)), wire.now)
+    wire.run(wire.now + 1.0)
+    assert goes(near) == Path(*SECOND, far.media.paths.sending.address)
+
+
+def test_a_relay_by_a_stream_is_the_last_resort() -> None:
+    near, _, wire = talking()
+    stream = LocalPort("wlan0", Address("203.0.113.3", 50000))
+    near.media.relayed(stream, near.media.paths.ports[-1], None, False, wire.now)
+    offer = near.media.offer(wire.now).decode()
+    priorities = {
+        host: int(offer.split(f" {host} 50000 typ relay")[0].rsplit(" ", 1)[1])
+        for host in (RELAYED.address.host, stream.address.host)
+    }
+    assert priorities[RELAYED.address.host] > priorities[stream.address.host]
