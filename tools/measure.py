@@ -28,6 +28,7 @@ SOAK = 7200  # seconds
 
 BENCHMARKS: dict[str, list[str]] = {
     "media-path": ["benchmarks/media_path.py"],
+    "ice-path": ["benchmarks/ice_path.py"],
     "srtp-packets": ["benchmarks/srtp_packets.py"],
     "stun-checks": ["benchmarks/stun_checks.py"],
     "relayed-packets": ["benchmarks/relayed_packets.py"],

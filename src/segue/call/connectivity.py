@@ -98,7 +98,8 @@ class Connectivity:
         elif self._restart:
             self._agent.restart(now, self._target)
         self._restart = False
-        return self._attributes()
+        assert self._agent is not None
+        return write_ice(replace(self._agent.description, remote_candidates=self._agent.remote_candidates))
 
     def answer(self, theirs: IceDescription | None, now: float) -> tuple[Attribute, ...]:
         """What our answer to an offer that says `theirs` says of ICE."""

@@ -46,6 +46,16 @@ class AgentView:
         )
 
     @property
+    def remote_candidates(self) -> tuple[tuple[int, Address], ...]:
+        """The peer's addresses of the selected paths, which an offer of a controlling end repeats when all is decided
+        (RFC 8839 section 5.2); nothing at other times."""
+        state = self._state
+        if not state.controlling or not self.completed:
+            return ()
+        selected = ((number, selection.current) for number, selection in sorted(state.selections.items()))
+        return tuple((number, known.path.remote) for number, known in selected if known is not None)
+
+    @property
     def selected(self) -> Path | None:
         """Where data of component 1 leaves: on the nominated path, or on the first that works until there is
         one."""

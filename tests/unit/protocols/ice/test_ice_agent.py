@@ -299,6 +299,9 @@ def test_the_controlling_end_nominates_once_and_the_best() -> None:
     assert nominations[0].get(NOMINATION) is None  # the peer did not list renomination
     assert bench.agent.completed
     assert bench.agent.selected == PATH
+    assert bench.agent.remote_candidates == ((1, THERE),)
+    bench.agent.restart(bench.now)
+    assert bench.agent.remote_candidates == ()
     assert [event for event in bench.agent.events() if isinstance(event, PathSelected)][-1].proven
 
 
