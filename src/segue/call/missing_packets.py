@@ -44,9 +44,7 @@ class MissingPackets:
         self._highest = -1
         self._packet_time = 0.02
         self._timestamp: float | None = None
-        self._resumed: tuple[int, float] | None = (
-            None  # behind which number the peer was asked to go on, and when
-        )
+        self._resumed: int | None = None  # behind which number the peer was asked to go on
         self._heard_at = 0.0
         self._asked_at = float("-inf")
         self._due = float("inf")  # not later than the first time at which something is to be asked for
@@ -92,9 +90,10 @@ class MissingPackets:
         for number in range(max(first, extended - min(wanted, MOST)), extended):
             expires = now - (extended - number) * self._packet_time + self._limit
             hole = self._holes[number] = _Hole(ask_at, expires)
-            if resumed is not None and resumed[0] == self._highest:
+            if resumed == self._highest:
+                # The peer sends them by itself, the oldest beside its first packet, unless it has not heard of it.
                 hole.asked = 1
-                hole.ask_at = max(now, resumed[1] + FIRST_WAIT) + self._under_way(number - first)
+                hole.ask_at = now + REORDERING_TIME + self._under_way(number - first)
                 self.asked += 1
         self._due = now
 
@@ -151,7 +150,7 @@ class MissingPackets:
         the numbers missing before it; None when nothing came yet."""
         if self._highest < 0:
             return None
-        self._resumed = (self._highest, now)
+        self._resumed = self._highest
         for hole in self._holes.values():
             hole.ask_at = self._due = now
         return self._highest & 0xFFFF, self.due(now, None)
