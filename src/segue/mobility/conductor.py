@@ -32,7 +32,10 @@ from segue.mobility.observation import (
 )
 from segue.mobility.policy import Decision, Kind, Policy
 
-PAUSE_WAIT = 0.3  # seconds that a move by choice waits for a pause of the talkers
+PAUSE_WAIT = (
+    0.2  # seconds that a move by choice waits for a pause of the talkers: half an overlap is left for it
+)
+BLIND_WAIT = 0.1  # the same where no radio says how long the network in use may last
 CHECK_AGAIN = 1.0  # seconds between two checks while nothing comes
 WARM_AGAIN = 3.0  # seconds between two packets that keep a radio awake while another weakens
 
@@ -162,7 +165,7 @@ class Conductor:
     @property
     def heeds_speech(self) -> bool:
         """Whether it matters now if somebody speaks: a move is expected, or may be soon."""
-        return self._expected is not None or bool(self._warmed)
+        return self._expected is not None or bool(self._warmed) or self.policy.considers
 
     def deadline(self) -> float | None:
         expected = self._expected_by if self._expected is not None else None
@@ -219,7 +222,8 @@ class Conductor:
         if decision.kind is Kind.HARD or self.active is None:
             self._begin(decision)
             return
-        self._expected, self._expected_by = decision, now + PAUSE_WAIT
+        blind = self.observation.signal(self.active.interface) is None
+        self._expected, self._expected_by = decision, now + (BLIND_WAIT if blind else PAUSE_WAIT)
         self._events.append(MoveExpected(decision, self.active))
         if not self._waits(now):
             self._begin(decision)

@@ -92,6 +92,11 @@ class Policy:
             pause = min(PAUSE_LIMIT, PAUSE_FIRST * 2 ** (self._failures - 1))
             self._rest_until = max(self._rest_until, now + pause)
 
+    @property
+    def considers(self) -> bool:
+        """Whether something better is there, and has to last."""
+        return self._better is not None
+
     def deadline(self) -> float | None:
         """When a decision put off is due."""
         if self._better is None:

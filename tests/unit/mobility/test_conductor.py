@@ -280,7 +280,7 @@ def test_it_waits_no_longer_than_that() -> None:
     began = phone.now
     while not phone.wanted():
         phone.passes(0.02)
-    assert phone.now - began <= 0.31
+    assert phone.now - began <= 0.21
     assert phone.move() == (CELL, Kind.SOFT)
 
 
@@ -291,6 +291,24 @@ def test_a_signal_that_falls_fast_is_not_waited_for(a_second: float, waits: bool
     weakening(phone, -66.0, a_second, -75.01)
     at_once = len(phone.wanted())
     assert at_once == (0 if waits else 1)
+
+
+def test_who_speaks_matters_as_soon_as_a_move_may_come() -> None:
+    phone = at_the_office()
+    assert not phone.conductor.heeds_speech
+    phone.sees(*attach("wwan0", CELL, 200), SignalFact("wlan0", -71.0))
+    assert phone.conductor.heeds_speech, "another may be needed"
+    phone.sees(SignalFact("wlan0", -60.0))
+    assert not phone.conductor.heeds_speech
+    phone.sees(*attach("eth0", CAFE, 50))
+    assert phone.conductor.heeds_speech, "something better must last for a moment"
+    phone.sees(SpeechFact(True))
+    phone.waits(0.2)
+    assert phone.wanted() == []
+    phone.sees(SpeechFact(False))
+    assert phone.move() == (CAFE, Kind.SOFT)
+    phone.waits(3)
+    assert not phone.conductor.heeds_speech
 
 
 def test_silence_at_once_when_nobody_speaks() -> None:
