@@ -160,3 +160,14 @@ def test_each_network_has_a_candidate_and_one_that_comes_later_gets_one() -> Non
     s.phones[0].join("eth0", new_address(9), 400)
     s.run(0.1)
     assert Address(new_address(9), 0).host in {p.address.host for p in s.phones[0].call.media.paths.ports}
+
+
+def test_a_network_that_comes_later_is_told_to_the_peer_by_info() -> None:
+    s = street()
+    s.phones[0].join("eth0", new_address(9), 400)
+    s.run(1)
+    told = [m.octets for m in s.messages if m.start.startswith("INFO")]
+    assert told and new_address(9).encode() in told[-1] and b"a=ice-ufrag" in told[-1]
+    answered = [m.octets for m in s.messages if m.sender == "second" and b"INFO" in m.octets]
+    assert answered and answered[-1].startswith(b"SIP/2.0 200")
+    assert all(phone.hears() for phone in s.phones)

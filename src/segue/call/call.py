@@ -25,7 +25,7 @@ from segue.protocols.sip.dialog import Dialog
 from segue.protocols.sip.flow import Flow
 from segue.protocols.sip.invite_session import InviteSession
 from segue.protocols.sip.message import Headers, Request
-from segue.protocols.sip.session_core import SessionOptions
+from segue.protocols.sip.session_core import TRICKLE, SessionOptions
 from segue.protocols.sip.session_states import SessionState
 from segue.protocols.sip.syntax import parse_parameters, quote, split_outside
 from segue.protocols.sip.transaction_events import RequestReceived
@@ -78,7 +78,7 @@ class CallSetup:
     def options(self) -> SessionOptions:
         return SessionOptions(
             methods=METHODS,
-            supported=EXTENSIONS,
+            supported=(*EXTENSIONS, TRICKLE) if self.media.ice else EXTENSIONS,
             session_interval=self.session_interval,
             headers=(("User-Agent", self.user_agent),),
         )
@@ -338,6 +338,8 @@ class Call:
         while events := self.session.events():
             for event in events:
                 self._take(event, now)
+        if fragment := self.media.connectivity.fragment():
+            self.session.send_candidates(fragment, now)
         problem = self.media.keying_problem
         if problem and self.state is not CallState.ENDED:
             self._end("us", 488, f"no keys: {problem}")
@@ -360,6 +362,10 @@ class Call:
             self._reoffer_refused(event, now)
         elif isinstance(event, said.AuthenticationNeeded):
             self._authorize(event, now)
+        elif isinstance(event, said.CandidatesReceived):
+            self.media.connectivity.take_fragment(event.body, now)
+        elif isinstance(event, said.CandidatesWanted):
+            self.media.connectivity.tell_all()
         elif isinstance(event, said.MessageInDialog):
             asked = event.request.method == "OPTIONS"
             self.session.respond(event, 200, now, headers=CAPABILITIES if asked else None)

@@ -132,11 +132,11 @@ class CallMedia:
         488 when it cannot be accepted."""
         if self._negotiation.offer_is_open:
             self._negotiation.rollback()
-        family, ice = _wishes(body)
+        family, ice, mid = _wishes(body)
         port = self._port_for(family, now)
         if ice is not None:
             self.look_around(now)
-        local = LocalMedia(port.address, attributes=self.connectivity.answer(ice, now))
+        local = LocalMedia(port.address, attributes=self.connectivity.answer(ice, mid, now))
         try:
             answer = self._negotiation.receive_offer(body, local, now)
         except RemoteError:
@@ -412,15 +412,16 @@ class CallMedia:
                 self.verification = event.verification
 
 
-def _wishes(body: bytes) -> tuple[int | None, IceDescription | None]:
-    """The address family of the first audio part of a session description, and what it says of ICE."""
+def _wishes(body: bytes) -> tuple[int | None, IceDescription | None, str]:
+    """The address family of the first audio part of a session description, what it says of ICE, and its `a=mid`."""
     try:
         description = parse_sdp(body)
         for part in description.media:
             connection = description.connection_of(part)
             if part.media == "audio" and part.port and connection is not None:
                 host = connection.host()
-                return 6 if ":" in host else 4, read_ice(description, part, Address(host, part.port))
+                ice = read_ice(description, part, Address(host, part.port))
+                return 6 if ":" in host else 4, ice, part.value("mid") or ""
     except RemoteError:
         pass
-    return None, None
+    return None, None, ""

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from segue.base.address import Address, LocalPort, Path
 from segue.base.entropy import Entropy
+from segue.base.errors import RemoteError
 from segue.base.ice_description import CandidateType, IceDescription
 from segue.base.machine import earliest
 from segue.base.trace import NO_TRACE, Trace
@@ -27,9 +28,10 @@ from segue.call.extensions import Extension
 from segue.call.path import MediaPaths
 from segue.protocols.ice.agent import IceAgent
 from segue.protocols.ice.candidate import HIGHEST_PREFERENCE
-from segue.protocols.ice.events import Failed, PathLost
+from segue.protocols.ice.events import CandidateFound, Failed, Gathered, PathLost
 from segue.protocols.sdp import Attribute
 from segue.protocols.sdp.ice_attributes import write_ice
+from segue.protocols.sdp.trickle_fragment import news, parse_fragment, write_fragment
 
 PATIENCE = 5.0  # seconds that media leaves for an address which no check has come back from
 
@@ -75,7 +77,10 @@ class Connectivity:
         self._agreed = False  # both ends speak ICE
         self._refused = False  # the peer's last word was without it
         self._moves = False  # and take a move without signalling
-        self._remote_ufrag = ""
+        self._theirs: IceDescription | None = None  # the peer's last word
+        self._told: IceDescription | None = None  # ours
+        self._mid = "audio"
+        self._wanted = self._found = False  # candidates, by the peer and since then
         self._restart = False  # the next offer restarts ICE: it moves, and the peer knows no other way
         self._target: LocalPort | None = None  # where the call is on our side, or its move goes
         self._soft = False  # while its old path works
@@ -101,15 +106,17 @@ class Connectivity:
         assert self._agent is not None
         return write_ice(replace(self._agent.description, remote_candidates=self._agent.remote_candidates))
 
-    def answer(self, theirs: IceDescription | None, now: float) -> tuple[Attribute, ...]:
-        """What our answer to an offer that says `theirs` says of ICE."""
+    def answer(self, theirs: IceDescription | None, mid: str, now: float) -> tuple[Attribute, ...]:
+        """What our answer to an offer that says `theirs` says of ICE. `mid`: the offer's, which an answer repeats
+        (RFC 5888 section 9.1)."""
+        self._mid = mid
         if not self._enabled or theirs is None:
             return ()
         if theirs.mismatch:
             return (Attribute("ice-mismatch"),)
         if self._agent is None:
             self._make_agent(theirs.lite, now)
-        elif self._remote_ufrag and theirs.ufrag != self._remote_ufrag:
+        elif self._theirs is not None and theirs.ufrag != self._theirs.ufrag:
             self._agent.restart(now)
         elif self._agent.undo_restart():
             self._restart = True  # our offer met the peer's and was not taken: the next one restarts anew
@@ -127,7 +134,7 @@ class Connectivity:
             if not self._agreed:
                 self._agreed = True
                 self._give_up_at = now + PATIENCE
-            self._remote_ufrag = theirs.ufrag
+            self._theirs = theirs
             self._moves = agent.migration = Extension.MIGRATE in agreement.extensions
             agent.set_remote(theirs, now)
         self._go_where_signalled(agreement, octets, now)
@@ -152,12 +159,15 @@ class Connectivity:
 
     def crossed(self, agreement: MediaAgreement, ice: IceDescription | None, octets: int, now: float) -> None:
         """An offer of the peer's met ours and is not answered. Where it says that the peer is counts all the same."""
-        if self._agent is not None and ice is not None and ice.ufrag == self._remote_ufrag:
+        if self._agent is not None and ice is not None and self._is_of_theirs(ice):
             self._agent.add_remote(ice.candidates, ice.ended, now)
         remote = agreement.remote
         if remote is not None and remote.family == self._paths.sending.address.family:
             self._go_where_signalled(replace(agreement, remote_changed=True), octets, now)
         self._take_events(now)
+
+    def _is_of_theirs(self, ice: IceDescription) -> bool:
+        return self._theirs is not None and self._theirs.ufrag == ice.ufrag
 
     def _make_agent(self, controlling: bool, now: float) -> None:
         self._agent = IceAgent(
@@ -175,7 +185,45 @@ class Connectivity:
 
     def _attributes(self) -> tuple[Attribute, ...]:
         assert self._agent is not None
-        return write_ice(self._agent.description)
+        mid = (Attribute("mid", self._mid),) if self._mid else ()
+        self._told = self._agent.description
+        return mid + write_ice(self._told)
+
+    # Candidates that follow (RFC 8840)
+
+    def tell_all(self) -> None:
+        """The peer waits to hear what we have."""
+        self._wanted = True
+
+    def fragment(self) -> bytes:
+        """What the peer is to be told now: nothing when it knows all."""
+        agent = self._agent
+        if agent is None or not self._mid or not (self._wanted or self._found):
+            return b""
+        self._wanted = self._found = False
+        now = agent.description
+        if self._told is not None and (now.candidates, now.ended) == (
+            self._told.candidates,
+            self._told.ended,
+        ):
+            return b""
+        self._told = now
+        return write_fragment(now, self._mid)
+
+    def take_fragment(self, body: bytes, now: float) -> None:
+        """What the peer has found since its offer or answer. Of another ICE session than this one it is nothing."""
+        try:
+            parts = parse_fragment(body)
+        except RemoteError as error:
+            self._trace.drop("media", "malformed candidates", problem=error.problem)
+            return
+        known, agent = self._theirs, self._agent
+        if agent is None or known is None:
+            return
+        for part in parts:
+            if part.mid in ("", self._mid) and part.ufrag == known.ufrag:
+                agent.add_remote(news(part, known), part.ended, now)
+        self._take_events(now)
 
     # Ports of ours
 
@@ -352,6 +400,8 @@ class Connectivity:
         for event in events:
             if isinstance(event, PathLost | Failed):
                 self._trace.note("media", "path lost", why=event.why)
+            elif isinstance(event, CandidateFound | Gathered):
+                self._found = True
         if events:
             self._arrange(agent, now)
 

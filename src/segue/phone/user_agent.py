@@ -33,6 +33,7 @@ from segue.protocols.sip.invite_sessions import InviteSessions
 from segue.protocols.sip.message import Request, Response, response_to
 from segue.protocols.sip.parser import MalformedMessage, check
 from segue.protocols.sip.response_route import refusal
+from segue.protocols.sip.session_core import TRICKLE
 from segue.protocols.sip.transaction_client import ClientTransaction
 from segue.protocols.sip.transaction_events import (
     AckReceived,
@@ -368,7 +369,7 @@ class UserAgent:
             self._respond(event, 482, now)
         elif request.to.tag:
             self._respond(event, 481, now)
-        elif (objection := inspect(request, METHODS, EXTENSIONS, self._user)) is not None:
+        elif (objection := inspect(request, METHODS, (*EXTENSIONS, TRICKLE), self._user)) is not None:
             self._respond(event, objection.status, now, objection.headers)
         elif request.method == "INVITE":
             self._take_invite(event, now)

@@ -61,5 +61,5 @@ def test_an_answer_repeats_the_credentials_that_hold() -> None:
     call.move(CELL, 1.0, soft=False)
     restarting = ufrag(call.offer(1.0))
     assert restarting != first
-    assert ufrag(call.answer(THEIRS, 1.1)) == first
+    assert ufrag(call.answer(THEIRS, "audio", 1.1)) == first
     assert ufrag(call.offer(1.2)) not in (first, restarting)
