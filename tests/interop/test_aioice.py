@@ -66,7 +66,7 @@ class Ours:
         self._sockets[path.local].sendto(payload, tuple(path.remote))
 
     async def until(self, true: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not true():
                 self._changed.clear()
                 await self._changed.wait()
@@ -173,7 +173,7 @@ async def test_both_hear_each_other(theirs: aioice.Connection, family: int) -> N
         ours.open(family)
         await tell(theirs, ours.agent)
         ours.learn(description_of(theirs))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await theirs.connect()
         path = await ours.until_selected()
         assert path.remote.host == HOSTS[family]
@@ -194,7 +194,7 @@ async def test_two_components(theirs: aioice.Connection, family: int) -> None:
         ours.open(family, component=2)
         await tell(theirs, ours.agent)
         ours.learn(description_of(theirs))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await theirs.connect()
         await ours.until_selected(1)
         await ours.until_selected(2)
@@ -217,7 +217,7 @@ async def test_a_conflict_of_roles_is_settled(theirs: aioice.Connection, family:
         ours.open(family)
         await tell(theirs, ours.agent)
         ours.learn(description_of(theirs))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await theirs.connect()
         await ours.until_selected()
         assert ours.agent.controlling is not theirs.ice_controlling
@@ -251,7 +251,7 @@ async def test_a_new_source_of_ours_is_answered(theirs: aioice.Connection, famil
         ours.open(family)
         await tell(theirs, ours.agent)
         ours.learn(description_of(theirs))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await theirs.connect()
         path = await ours.until_selected()
         new = ours.open(family)

@@ -404,16 +404,34 @@ def test_consent_is_asked_for_every_4_to_6_seconds_and_ends_after_30() -> None:
 
 
 def test_a_path_that_comes_back_after_consent_was_lost_is_found_again() -> None:
+    """A computer that slept."""
     network = IceNetwork()
     alice, bob = talking(network)
     network.dead.add("198.51.100.2")
+    network.pass_time(100)
+    assert alice.agent.selected is None
+    network.dead.clear()
+    network.pass_time(5)
+    assert together(alice, bob)
+
+
+def test_a_peer_of_the_rfcs_alone_is_not_asked_again_with_the_same_credentials() -> None:
+    """RFC 7675 section 5.1: once consent is lost, that takes a restart."""
+    network = IceNetwork()
+    alice, bob = talking(network, migration=False)
+    network.dead.add("198.51.100.2")
     network.pass_time(40)
     network.dead.clear()
-    alice.agent.check(
-        Path("192.0.2.1", Address("192.0.2.1", 4000), Address("198.51.100.2", 4000)), network.now
-    )
-    alice.drain()
-    network.pass_time(3)
+    at = network.now
+    for end, path in ((alice, ("192.0.2.1", "198.51.100.2")), (bob, ("198.51.100.2", "192.0.2.1"))):
+        end.agent.check(Path(path[0], Address(path[0], 4000), Address(path[1], 4000)), network.now)
+        end.drain()
+    network.pass_time(20)
+    assert not any(seen.at > at and len(seen.octets) > 100 for seen in network.seen)
+    alice.agent.restart(network.now)
+    bob.learn(alice)
+    alice.learn(bob)
+    network.pass_time(2)
     assert together(alice, bob)
 
 

@@ -18,7 +18,8 @@ Status card
              not done: 5.2, 6.2, 8.2 (being lite); ICMP errors (7.2.5.2.2); DSCP (7.2.3); NAT64 (5.1.1.2)
   RFC 8421   done: interfaces by preference, families by turns
   RFC 8838   done: 8 to 13 but for what SIP has to do with it (RFC 8840)
-  RFC 7675   done: 5 (checks every 4 to 6 s, expiry, revocation)
+  RFC 7675   done: 5 (checks every 4 to 6 s, expiry, revocation); an expired path is asked again only between ends
+             that migrate
   RFC 8863   done
   RFC 8016   is in `turn`
   beyond     renomination as libwebrtc and pion do it, the "moved" attribute, paths under proof, rebinding NATs,

@@ -284,7 +284,7 @@ class IceAgent(AgentView):
             if given_up is not None:
                 self._exchange.lose(given_up, "it was not proven in time", now)
         for known in self._consent.expire(now):
-            self._exchange.lose(known, "no consent for 30 s", now)
+            self._exchange.lapse(known, "no consent for 30 s", now)
         self._tend(now)
 
     def events(self) -> list[IceEvent]:

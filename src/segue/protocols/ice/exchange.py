@@ -137,7 +137,7 @@ class Exchange:
             self._conflict(answered.check)
         elif answered.outcome is Outcome.REVOKED:
             self._state.paths.revoked(answered.check.known)
-            self.lose(answered.check.known, "the peer does not want it", now)
+            self.lapse(answered.check.known, "the peer does not want it", now, revoked=True)
         else:
             self.unanswered(answered.check, now)
 
@@ -198,6 +198,15 @@ class Exchange:
         generation = self._state.active()
         if check.marks.use_candidate and generation is not None:
             self._conclusion.failed_check(pair, generation, now)
+
+    def lapse(self, known: KnownPath, why: str, now: float, *, revoked: bool = False) -> None:
+        """Consent is lost. RFC 7675 section 5.1: these credentials are not used on this path again; ends that migrate
+        may ask again, but who has refused."""
+        generation = self._state.active()
+        self._state.checks.forget(known)
+        if generation is not None and (revoked or not self._state.migration):
+            known.lapsed = generation.credentials.ufrag
+        self.lose(known, why, now)
 
     def lose(self, known: KnownPath, why: str, now: float) -> None:
         state = self._state

@@ -57,6 +57,7 @@ class KnownPath:
     round_trip: float | None = None
     mapped: Address | None = None
     straight: bool = False
+    lapsed: str = ""  # our fragment, with whose session consent was lost for good (RFC 7675 section 5.1)
 
     @property
     def proven(self) -> bool:

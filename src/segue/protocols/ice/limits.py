@@ -35,6 +35,7 @@ AMPLIFICATION = 3  # RFC 9000 section 8.1
 REBIND_GRACE = 0.04  # after the new source is proven, for the old one's answer
 ALIVE = 0.06  # three packets: a path that was heard so lately works
 QUIET = 0.2  # a proven path is not suspected while it was heard within this time
+SEARCH, SEARCH_TIME = 2.0, 300.0  # when no path is left: those that were are asked whether they work again
 SILENT = 7.0  # longer than two checks of consent are apart: with checks from elsewhere, the path is doubted
 DISMISSED = 1.0  # after a suspicion came to nothing
 PROBE, PROBE_TIME = 0.5, 30.0  # of a path that would be gone back to

@@ -25,6 +25,8 @@ from segue.protocols.ice.limits import (
     QUIET,
     REBIND_GRACE,
     REMEMBERED,
+    SEARCH,
+    SEARCH_TIME,
 )
 
 _FIRST_DISMISSAL = 0.1  # doubled up to DISMISSED: a late packet must not keep a genuine change waiting
@@ -82,6 +84,8 @@ class Selection:
         self._dismissed_until = 0.0
         self._probe_until = 0.0
         self._probe_at: float | None = None
+        self._search_at = 0.0
+        self._search_until = 0.0
 
     def select(self, known: KnownPath, now: float) -> None:
         """Data leaves on this one; the one before is remembered."""
@@ -203,6 +207,7 @@ class Selection:
         if known is not self.current:
             return None
         self.current, self._proof_at = None, None
+        self._search_at, self._search_until = now + SEARCH, now + SEARCH_TIME
         instead = self.fallback()
         if instead is not None:
             self.select(instead, now)
@@ -221,7 +226,8 @@ class Selection:
         decision = None
         if suspicion is not None:
             decision = suspicion.decision(self.current)
-        return earliest(self._proof_at, decision, self._probe_at)
+        search = self._search_at if self.current is None and self._search_at < self._search_until else None
+        return earliest(self._proof_at, decision, self._probe_at, search)
 
     def expire(self, now: float) -> KnownPath | None:
         """A path that is given up for want of proof, when there is a better one; who owns this calls `lost`."""
@@ -230,6 +236,10 @@ class Selection:
         if self._probe_at is not None and now >= self._probe_at:
             self._probe(now)
         current = self.current
+        if current is None and self._search_at <= now < self._search_until:
+            self._search_at = now + SEARCH
+            for known in dict.fromkeys([each for each in (self.last, *self.history) if each is not None][:3]):
+                self._want(known, now)
         if self._proof_at is None or now < self._proof_at or current is None:
             return None
         if current.proven:

@@ -150,7 +150,7 @@ class State:
             return None
         if pair is None:
             pair = self.pair_of(known, generation)
-        if not known.has_credit(CHECK):
+        if known.lapsed == generation.credentials.ufrag or not known.has_credit(CHECK):
             if pair is not None and pair.state is PairState.IN_PROGRESS:
                 pair.enter(PairState.FAILED)
             return None

@@ -338,6 +338,8 @@ def test_403_ends_the_consent_at_once() -> None:
     bench.answer_all(7.0, code=403)
     assert not bench.agent.may_send(PATH, 172)
     assert any(isinstance(event, PathLost) for event in bench.agent.events())
+    bench.agent.check(PATH, bench.now)
+    assert not bench.sent()  # nor is it asked again
 
 
 def test_nothing_may_be_sent_before_a_check_is_answered() -> None:
