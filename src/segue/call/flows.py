@@ -27,9 +27,7 @@ KEEPALIVE_DATAGRAM = 24.0  # section 4.4.2: 24 to 29
 SILENT = 32.0  # seconds without a message after which a datagram flow may be dead: a transaction's time
 LASTING = 5.0  # seconds after which a flow counts as having worked
 PONG_WITHIN = 10.0  # section 4.4.1
-PROBE_WITHIN = (
-    0.5  # seconds at most: a long round trip of an access network that carries voice, and a lost packet
-)
+PROBE_WITHIN = 0.5  # seconds at most: a long round trip of a network that carries voice, and a lost packet
 PROBE_LOSS = 0.2  # seconds that a lost packet may take of it (the shortest retransmission timeout of TCP)
 PROBE_TRIPS = 3  # known round trips that it may take beside
 PROBE_AGAIN = 0.15  # seconds between copies of a datagram probe

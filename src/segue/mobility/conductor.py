@@ -32,9 +32,7 @@ from segue.mobility.observation import (
 )
 from segue.mobility.policy import Decision, Kind, Policy
 
-PAUSE_WAIT = (
-    0.2  # seconds that a move by choice waits for a pause of the talkers: half an overlap is left for it
-)
+PAUSE_WAIT = 0.2  # seconds that a move by choice waits for a pause: an overlap of 0.5 s still has room for it
 BLIND_WAIT = 0.1  # the same where no radio says how long the network in use may last
 CHECK_AGAIN = 1.0  # seconds between two checks while nothing comes
 WARM_AGAIN = 3.0  # seconds between two packets that keep a radio awake while another weakens
