@@ -8,6 +8,8 @@ import pytest
 
 from segue.base.address import Address
 from segue.call import events as say
+from segue.mobility.budget import DuplicationBudget, DuplicationLimits
+from segue.phone.attention import Attention
 from segue.protocols.rtp.packet import parse_rtp
 from segue.testing.phones import PERIOD, Street, TestPhone, phone_config
 
@@ -171,3 +173,25 @@ def test_a_network_that_comes_later_is_told_to_the_peer_by_info() -> None:
     answered = [m.octets for m in s.messages if m.sender == "second" and b"INFO" in m.octets]
     assert answered and answered[-1].startswith(b"SIP/2.0 200")
     assert all(phone.hears() for phone in s.phones)
+
+
+@pytest.mark.parametrize("per_call", [1_000_000, 5_000])
+def test_a_link_that_loses_packets_gets_help_from_another_within_the_budget(per_call: int) -> None:
+    s = street()
+    mn = s.phones[0]
+    mn.join("wwan0", new_address(), 400)
+    attention = Attention(mn.call)
+    connectivity = mn.call.media.connectivity
+    budget = DuplicationBudget(frozenset({"wwan0"}), DuplicationLimits(per_call=per_call)).for_call()
+    connectivity._may_duplicate = budget.allows
+    copies = []
+    for loss in (0.0, 0.1, 0.0):
+        s.wire.loss = loss
+        begun = s.now
+        while s.now < begun + 15:
+            s.run(0.02)
+            attention.tick(s.now)
+        by_the_second = [m for m in mn.sent_media if m.at >= s.now - 2 and m.port.interface == "wwan0"]
+        copies.append(len(by_the_second))
+    assert copies[0] == copies[2] == 0, "while all arrives, one way is enough"
+    assert (copies[1] > 90) == (per_call > 100_000) and budget.spent <= per_call

@@ -18,6 +18,7 @@ from segue.base.trace import NO_TRACE, Trace
 from segue.call import events as say
 from segue.call.call_media import CallMedia, Ports
 from segue.call.config import MediaConfig
+from segue.call.connectivity import MayDuplicate
 from segue.call.keying import Keying
 from segue.call.registration import Authorize
 from segue.protocols.sip import session_events as said
@@ -73,6 +74,7 @@ class CallSetup:
     session_interval: int = 1800
     wall_offset: float = 0.0
     initial_sequence: int | None = None
+    duplication: Callable[[], MayDuplicate] | None = None  # what each call may spend
     trace: Trace = NO_TRACE
 
     def options(self) -> SessionOptions:
@@ -94,6 +96,7 @@ class CallSetup:
             now,
             wall_offset=self.wall_offset,
             initial_sequence=self.initial_sequence,
+            may_duplicate=self.duplication() if self.duplication else None,
             trace=self.trace,
         )
 

@@ -16,7 +16,7 @@ from segue.base.machine import earliest
 from segue.base.trace import NO_TRACE, Trace
 from segue.call.agreement import LocalMedia, MediaAgreement
 from segue.call.config import MediaConfig
-from segue.call.connectivity import Connectivity
+from segue.call.connectivity import Connectivity, MayDuplicate
 from segue.call.extensions import Extension
 from segue.call.keying import PENDING, UNPROTECTED
 from segue.call.media_session import MediaIdentity, MediaSession
@@ -60,6 +60,7 @@ class CallMedia:
         *,
         wall_offset: float = 0.0,
         initial_sequence: int | None = None,
+        may_duplicate: MayDuplicate | None = None,
         trace: Trace = NO_TRACE,
     ) -> None:
         self.paths = MediaPaths(port)
@@ -80,6 +81,7 @@ class CallMedia:
             enabled=config.ice,
             migration=Extension.MIGRATE in config.extensions,
             duplicates=config.duplicate and keying is not None,
+            may_duplicate=may_duplicate,
             stun_servers=ports.stun_servers(),
             trace=trace,
         )

@@ -12,7 +12,7 @@ copies a check from elsewhere wins nothing by it, not even for one round trip (d
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -36,6 +36,10 @@ from segue.protocols.sdp.trickle_fragment import news, parse_fragment, write_fra
 PATIENCE = 5.0  # seconds that media leaves for an address which no check has come back from
 
 
+MayDuplicate = Callable[[int, float, str], bool]
+"""Whether a copy of so many octets may leave now by this interface (`mobility.budget`)."""
+
+
 class _Relay(NamedTuple):
     """Of a relayed port: what it is reached by, where that seems to be (None: it is a stream), and whether it
     survives a move."""
@@ -49,7 +53,7 @@ class Connectivity:
     """One call's. `paths` are told what the agent finds; `ways` is asked for each packet.
 
     `migration`: whether our offers say that we move without signalling. `duplicates`: whether a soft handover sends
-    on both paths.
+    on both paths; `may_duplicate` is asked for each copy.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class Connectivity:
         enabled: bool,
         migration: bool,
         duplicates: bool,
+        may_duplicate: MayDuplicate | None = None,
         stun_servers: tuple[Address, ...] = (),
         trace: Trace = NO_TRACE,
     ) -> None:
@@ -69,6 +74,8 @@ class Connectivity:
         self._enabled = enabled
         self._migration = migration
         self._duplicates = duplicates
+        self._may_duplicate = may_duplicate or (lambda _octets, _now, _interface: True)
+        self._spare: Path | None = None  # a second way for everything, since the first is bad
         self._stun_servers = stun_servers
         self._trace = trace
         self._agent: IceAgent | None = None
@@ -343,10 +350,19 @@ class Connectivity:
         active, trial = self._paths.active, self._trial
         if active is None:
             return ()
-        twin = self.duplication.way(now) if self.duplication.twin is not None else None
+        twin = (self.duplication.way(now) if self.duplication.twin is not None else None) or self._spare
         if trial is None and twin is None:
             return (active,)
-        return (active, *self._copies(trial, twin, octets))
+        return (active, *self._copies(trial, twin, octets, now))
+
+    def care(self, *, bad: bool) -> None:
+        """Whether the link is so bad that everything had better go two ways; to be said again and again, since ways
+        come and go."""
+        agent, active = self._agent, self._paths.active
+        self._spare = None
+        if bad and self._duplicates and self._moves and agent is not None and active is not None:
+            others = (path for path in agent.paths if _is_other_way(path, active))
+            self._spare = next(others, None)
 
     def late_ways(self, octets: int, now: float) -> tuple[Path, ...]:
         """The same for what was held up: what a peer under proof has missed waits for credit, and goes nowhere
@@ -360,8 +376,8 @@ class Connectivity:
         ways = (self._paths.active, self._paths.rtcp, self._trial)
         return any(way is not None and way.remote == remote for way in ways)
 
-    def _copies(self, trial: Path | None, twin: Path | None, octets: int) -> Iterable[Path]:
-        if twin is not None:
+    def _copies(self, trial: Path | None, twin: Path | None, octets: int, now: float) -> Iterable[Path]:
+        if twin is not None and self._may_duplicate(octets, now, twin.interface):
             yield twin
         if trial is not None and self._agent is not None and self._agent.may_send(trial, octets):
             yield trial
@@ -423,3 +439,8 @@ class Connectivity:
             self._paths.received(selected.port, now)
         if active is not None and self._duplicates:
             self.duplication.switched(active, selected, now)
+
+
+def _is_other_way(path: Path, active: Path) -> bool:
+    """Over another network at one end at least."""
+    return path.port != active.port or path.remote.host != active.remote.host

@@ -28,7 +28,7 @@ from segue.media.playout import Playout, PlayoutStatistics
 from segue.media.speech_policy import CONTINUOUS, SpeechPolicy
 from segue.protocols.demux import Kind
 from segue.protocols.rtcp.packets import parse_rtcp
-from segue.protocols.rtcp.session import PeerLeft, RtcpSession
+from segue.protocols.rtcp.session import PeerLeft, PeerReport, RtcpSession
 from segue.protocols.rtp.packet import RtpPacket, parse_rtp
 from segue.protocols.rtp.receiver import RtpSource
 from segue.protocols.rtp.sender import RtpSender
@@ -92,6 +92,10 @@ class MediaSession:
         self.holding = False
         self.agreement: MediaAgreement | None = None
         self.keys: SrtpKeys | None = None
+        self.reported = (
+            0,
+            0.0,
+        )  # how many reports the peer has sent, and the part of our packets lost by the latest
         self._trace = trace
         self._sender = RtpSender(identity.ssrc, identity.sequence, identity.timestamp, 0, 8000)
         self._rtcp = RtcpSession(
@@ -277,6 +281,12 @@ class MediaSession:
         return self._playout.statistics if self._playout else None
 
     @property
+    def received(self) -> tuple[int, int]:
+        """Packets of the peer's so far: how many should have come, and how many of them did not."""
+        sources = self._sources.values()
+        return sum(source.expected for source in sources), sum(source.lost for source in sources)
+
+    @property
     def repair_statistics(self) -> RepairStatistics:
         return self._repair.statistics
 
@@ -390,6 +400,8 @@ class MediaSession:
         self._rtcp.receive(packets, now, len(octets))
         for event in self._rtcp.events():
             self._left = self._left or isinstance(event, PeerLeft)
+            if isinstance(event, PeerReport):
+                self.reported = (self.reported[0] + 1, event.block.fraction_lost / 256)
             self._repair.take(event, now)
         return False  # RTCP proves nothing about media
 

@@ -1,12 +1,18 @@
-"""What the sound of a call says about networks: packets that are missing, and whether somebody speaks. Pure."""
+"""What the sound of a call says about networks: packets that are missing, whether somebody speaks, and whether a link
+is so bad that everything had better go two ways. Pure."""
 
 from __future__ import annotations
 
+from segue.base.address import Path
 from segue.base.frame import Frame
 from segue.call.call import Call, CallState
 from segue.media.voice_activity import VoiceActivity
+from segue.mobility.link_quality import LinkQuality
 from segue.mobility.observation import CallFact, SpeechFact
 from segue.mobility.silence import MediaSilence
+
+JUDGED_EVERY = 50  # ticks: a second
+MOST_EXPECTED = 500  # packets in that time; more is another source, or an outage
 
 
 class Attention:
@@ -18,6 +24,11 @@ class Attention:
         self._voices: tuple[VoiceActivity, VoiceActivity] | None = None  # ours, the peer's; while it matters
         self._speaks = False
         self._facts: list[CallFact] = []
+        self._quality = LinkQuality()
+        self._ticks = 0
+        self._reports = 0
+        self._counted = (0, 0)  # packets of the peer's, expected and lost
+        self._path: Path | None = None
 
     def received(self, interface: str, octets: bytes, now: float) -> None:
         """An authentic RTP or SRTP packet, whose header is in the clear, came over `interface`."""
@@ -32,6 +43,27 @@ class Attention:
         self._silence.expect(up and receives)
         self._silence.expire(now)
         self._facts += self._silence.events()
+        self._ticks += 1
+        if self._ticks % JUDGED_EVERY == 0:
+            self._judge(now)
+
+    def _judge(self, now: float) -> None:
+        """Design decision 4: two ways not only during a move."""
+        media, quality = self._call.media, self._quality
+        path = media.paths.active
+        if path != self._path:
+            self._path = path
+            quality.changed_path()
+        (expected, lost), (before, lost_before) = media.session.received, self._counted
+        self._counted = (expected, lost)
+        if 0 <= expected - before < MOST_EXPECTED:
+            quality.seen(expected - before, lost - lost_before, now)
+        reports, part = media.session.reported
+        if reports != self._reports:
+            self._reports = reports
+            quality.reported(part, now)
+        quality.expire(now)
+        media.connectivity.care(bad=quality.is_bad)
 
     def listen(self, spoken: Frame, heard: Frame | None) -> None:
         """While it matters whether somebody speaks: 20 ms of both ends."""

@@ -94,6 +94,8 @@ class UserAgent:
         only = frozenset(config.networks.interfaces)
         observation = Observation(frozenset({"lo"}) - only, only, _family(config))
         self.conductor = Conductor(observation, Policy(config.networks.preferences), trace)
+        networks = config.networks
+        budget = DuplicationBudget(frozenset(networks.metered), networks.duplicates)
         self.setup = CallSetup(
             layer=self.layer,
             media=config.media,
@@ -108,10 +110,9 @@ class UserAgent:
             session_interval=account.session_interval,
             wall_offset=wall_offset,
             initial_sequence=config.lab.initial_sequence,
+            duplication=lambda: budget.for_call().allows,
             trace=trace,
         )
-        networks = config.networks
-        self.duplication = DuplicationBudget(frozenset(networks.metered), networks.duplicates)
         self._trace = trace
         self._moves = Moves(self)
         self._around: list[Attachment] = []  # as the calls know it

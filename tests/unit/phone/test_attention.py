@@ -20,7 +20,13 @@ RATE = 8000
 def a_call(**agreed: Any) -> Call:
     """As far as attention looks at it."""
     agreement = SimpleNamespace(**{"direction": Direction.SENDRECV, "held_by": "", **agreed})
-    return cast("Call", SimpleNamespace(state=CallState.UP, media=SimpleNamespace(agreement=agreement)))
+    media = SimpleNamespace(
+        agreement=agreement,
+        paths=SimpleNamespace(active=None),
+        session=SimpleNamespace(received=(0, 0), reported=(0, 0.0)),
+        connectivity=SimpleNamespace(care=lambda *, bad: None),
+    )
+    return cast("Call", SimpleNamespace(state=CallState.UP, media=media))
 
 
 def hears_a_while_and_then_nothing(attention: Attention) -> list[CallFact]:
