@@ -24,7 +24,7 @@ def a_call(**agreed: Any) -> Call:
         agreement=agreement,
         paths=SimpleNamespace(active=None),
         session=SimpleNamespace(received=(0, 0), reported=(0, 0.0)),
-        connectivity=SimpleNamespace(care=lambda *, bad: None),
+        connectivity=SimpleNamespace(care=lambda **_: None),
     )
     return cast("Call", SimpleNamespace(state=CallState.UP, media=media))
 
