@@ -67,7 +67,7 @@ class ServedStreet(Street):
             for flow in phone.flows:
                 self._accept(phone, flow)
         for end, (phone, flow) in list(self._ends.items()):
-            if flow not in phone.flows and end not in self._left:
+            if not self._is_open(phone, flow) and end not in self._left:
                 self._left.add(end)
                 self.later(self.wire.delay / 2, partial(self._closed, end))
 
@@ -77,6 +77,11 @@ class ServedStreet(Street):
             self._ends[end] = (phone, flow)
             if flow.reliable:
                 self.core.opened(end, self.now)
+
+    @staticmethod
+    def _is_open(phone: TestPhone, flow: Flow) -> bool:
+        """Also for the stream of a datagram flow, which takes what is large."""
+        return flow in phone.flows or any(flow == known.stream for known in phone.flows)
 
     @staticmethod
     def _end_of(flow: Flow) -> Flow:
@@ -91,7 +96,7 @@ class ServedStreet(Street):
 
     def _send_sip(self, phone: TestPhone, flow: Flow, octets: bytes) -> None:
         self.messages.append(SentMessage(self.now, phone.name, flow, octets))
-        if self._is_dead(phone, flow.interface) or flow not in phone.flows:
+        if self._is_dead(phone, flow.interface) or not self._is_open(phone, flow):
             return
         if self.alter is not None:
             octets = self.alter(phone.name, octets)
@@ -123,7 +128,7 @@ class ServedStreet(Street):
                 self._carry(phone, flow, partial(self._reach_phone, phone, flow, octets))
 
     def _reach_phone(self, phone: TestPhone, flow: Flow, octets: bytes) -> None:
-        if flow in phone.flows and not self._is_dead(phone, flow.interface):
+        if self._is_open(phone, flow) and not self._is_dead(phone, flow.interface):
             try:
                 phone.agent.receive(parse_message(octets), flow, self.now)
             except RemoteError:
