@@ -194,7 +194,7 @@ def test_a_refresh_at_the_moment_of_a_move_never_puts_the_old_address_back(
     s.run(3)
     assert mn.said(say.MoveEnded)[-1].ok
     assert [e.address.partition(":")[0] for e in cn.said(say.PeerMoved)] == ["198.51.100.1"], "once"
-    after = [m.remote.host for m in cn.sent_media if m.at > began + 0.5]
+    after = [m.remote.host for m in cn.sent_media if m.at > began + 1.5]  # soft: both ways for a while
     assert set(after) == {"198.51.100.1"}
     assert all(p.is_up and p.silence(began + 0.6, s.now) == 0 for p in s.phones)
     assert all(p.call.session.timer.interval == 90 for p in s.phones)

@@ -128,6 +128,8 @@ class MediaSession:
 
     def use(self, agreement: MediaAgreement, now: float) -> None:
         """Send and receive as agreed from now on. Codecs that stay keep their state."""
+        if self._playout is not None and not agreement.direction.receives:
+            self._playout.stand_still()
         self.agreement = agreement
         self._use_encoder(agreement)
         self._use_decoders(agreement)

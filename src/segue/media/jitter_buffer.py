@@ -125,6 +125,10 @@ class JitterBuffer:
         """A move is expected: have `extra` seconds more delay than learnt for `duration` seconds."""
         self.arrival.expect_move(extra, now, duration)
 
+    def stand_still(self) -> None:
+        """The talk ends for now, as agreed. What of it is still missing is not waited for when it goes on."""
+        self._forget_stream()
+
     def expect_outage(self, now: float) -> None:
         """Our own link is gone: that nothing comes from now on says nothing of the path's jitter."""
         self._lateness.expect_outage(now + self.policy.limit)

@@ -131,6 +131,10 @@ class Playout:
     def policy(self, policy: SpeechPolicy) -> None:
         self.buffer.policy = policy
 
+    def stand_still(self) -> None:
+        """Nothing will be sent to us until another agreement."""
+        self.buffer.stand_still()
+
     def expect_outage(self, now: float) -> None:
         """Our own link is gone: what comes when it is back was held up, and is not to be taken for jitter."""
         self.buffer.expect_outage(now)
