@@ -31,23 +31,30 @@ class ArrivalDelay:
         "_high",
         "_interval_end",
         "_low",
+        "_move_extra",
         "_moving_until",
         "_required",
         "_weights",
         "anchored_at",
         "base",
+        "needed",
+        "smallest",
         "target",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, smallest: float) -> None:
+        """`smallest`: the target at least."""
         self._weights = [0.0] * STEPS
         self._entries = 0
         self._expected: list[tuple[float, float]] = []  # extra seconds, and until when
         self._required = (0.0, 0.0)  # a delay, and until when
         self._moving_until = 0.0  # a move is expected: what the delay does is none of the path's jitter
+        self._move_extra = 0.0  # seconds of target for it, until its step was seen
         self._back_at = 0.0  # when media came back after an outage; 0: that is over
         self._high = 0.0
-        self.target = FIRST_TARGET
+        self.smallest = smallest
+        self.needed = FIRST_TARGET  # seconds of delay, for what was learnt and is expected
+        self.target = max(FIRST_TARGET, smallest)  # what it should be
         self.base = 0.0  # arrival time less timestamp of the fastest recent packet
         self.anchored_at = 0.0  # when `base` was last set rather than followed
         self.anchor(0.0, 0.0)
@@ -106,7 +113,8 @@ class ArrivalDelay:
     def expect_move(self, extra: float, now: float, duration: float) -> None:
         """A move is coming: have a target `extra` over what is learnt, and do not take its step for jitter."""
         self._moving_until = max(self._moving_until, now + duration)
-        self.expect(extra, now, duration)
+        self._move_extra = extra
+        self._aim(now)
 
     def expect(self, extra: float, now: float, duration: float) -> None:
         """Have a target `extra` over what is learnt, for `duration`."""
@@ -119,13 +127,17 @@ class ArrivalDelay:
     def _aim(self, now: float) -> None:
         if self._expected:
             self._expected = [entry for entry in self._expected if now < entry[1]]
-        extra = max((entry[0] for entry in self._expected), default=0.0)
+        moving = self._move_extra if now < self._moving_until else 0.0
+        extra = max((entry[0] for entry in self._expected), default=0.0) + moving
         required, until = self._required
-        self.target = min(LARGEST_TARGET, max(self._learnt() + extra, required if now < until else 0.0))
+        self.needed = min(LARGEST_TARGET, max(self._learnt() + extra, required if now < until else 0.0))
+        self.target = max(self.needed, self.smallest)
 
     def _close_interval(self, now: float) -> None:
         if now >= self._moving_until:
             self._learn()
+        if self._low > self.base + STEP:
+            self._move_extra = 0.0  # the path is longer now: that was the step
         self._aim(now)
         self.base = self._low
         self._low = float("inf")

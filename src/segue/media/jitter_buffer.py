@@ -35,6 +35,7 @@ EARLY = 0.3  # seconds that a packet may come before its time without a second o
 JUMP = 1.0  # seconds beyond the largest delay at which timestamps must have been restarted
 SAME_STREAM = 3000  # sequence numbers: a minute in which timestamps that advance just as they do are believed
 HURRY = 3  # times as fast do the talker's pauses pass while the talk is late
+LONG_WAIT = 0.1  # seconds after which another short one is better than two
 HELD = 0.02  # seconds for which the first packet after a wait is held, unless a second one comes
 SLACK = 0.01  # seconds of delay that may be wanting after a hole
 CONFIRMING = 0.2  # seconds within which a second strange packet confirms the first
@@ -74,9 +75,9 @@ class JitterBuffer:
     """One stream's packets. Seconds are the `now` of the packet clock; ticks are RTP timestamp units."""
 
     def __init__(self, clock_rate: int, policy: SpeechPolicy = CONTINUOUS) -> None:
-        self.arrival = ArrivalDelay()
+        self.arrival = ArrivalDelay(policy.smallest_delay)
         self._lateness = Lateness(self.arrival)
-        self.policy = policy
+        self._policy = policy
         self.lookahead = 0.0  # seconds by which redundancy in the next packet comes later than what was lost
         self.ticks = 0  # duration of what the last pull gave or lacked
         self.received = 0  # first copies
@@ -110,6 +111,15 @@ class JitterBuffer:
         return len(self._packets)
 
     @property
+    def policy(self) -> SpeechPolicy:
+        return self._policy
+
+    @policy.setter
+    def policy(self, policy: SpeechPolicy) -> None:
+        self._policy = policy
+        self.arrival.smallest = policy.smallest_delay
+
+    @property
     def target(self) -> float:
         """The delay behind the fastest packet, in seconds, that playout should have."""
         return self.arrival.target
@@ -131,7 +141,7 @@ class JitterBuffer:
 
     def expect_outage(self, now: float) -> None:
         """Our own link is gone: that nothing comes from now on says nothing of the path's jitter."""
-        self._lateness.expect_outage(now + self.policy.limit)
+        self._lateness.expect_outage(now + self._policy.limit)
 
     def abandon(self, sequences: Iterable[int]) -> None:
         """These packets will not be sent again."""
@@ -167,16 +177,18 @@ class JitterBuffer:
         delay = now - extended * self._period
         arrival = self.arrival
         if not (
-            -EARLY < delay - arrival.base < self.policy.limit + JUMP
+            -EARLY < delay - arrival.base < self._policy.limit + JUMP
             or self._same_stream(sequence, extended, ticks)
         ):
             return self._stray(_Packet(extended, ticks, sequence, item, now), now)
+        if self._lateness.expected_until > 0.0:
+            self._lateness.first_since(self._heard_at, now)
         self._heard_at = now
         # Which sequence numbers came is kept as bits below the highest; a copy is known by its bit.
         ahead = (sequence - self._highest) & 0xFFFF
         newest = 0 < ahead < 0x8000
         if newest:
-            if ahead > 1 and self.policy.waits:
+            if ahead > 1 and self._policy.waits:
                 self._lateness.hole(ahead - 1, now)
             self._seen = ((self._seen << ahead) | 1) & WINDOW_MASK if ahead < WINDOW else 1
             self._highest = sequence
@@ -190,12 +202,7 @@ class JitterBuffer:
         if self._playing and extended + (ticks >> 1) <= self._playhead:
             return self._arrive_late(packet, delay, now, newest)
         self._late_run = 0
-        if self._starved and not packets and delay > arrival.base:
-            self._lateness.starvation_ended(delay, self._starved_at, self.policy, now)
-        elif newest:
-            arrival.observe(delay, now)
-        else:
-            self._lateness.reordered(delay, self.policy, now)
+        self._learn(delay, now, newest)
         if not packets or extended > packets[-1][0]:
             packets.append(packet)
         elif not self._insert(packet):
@@ -204,6 +211,15 @@ class JitterBuffer:
         if len(packets) > CAPACITY:
             self._skip_to(packets[1][0])
         return True
+
+    def _learn(self, delay: float, now: float, newest: bool) -> None:
+        """What a packet that is in time says of the path."""
+        if self._starved and not self._packets and delay > self.arrival.base:
+            self._lateness.starvation_ended(delay, self._starved_at, self._policy, now)
+        elif newest:
+            self.arrival.observe(delay, now)
+        else:
+            self._lateness.reordered(delay, self._policy, now)
 
     def _follow(self, source: int, now: float) -> bool:
         """Another SSRC: the stream's new source, or a second one that must not cut up the first?"""
@@ -274,7 +290,7 @@ class JitterBuffer:
             return False
         self._strange = None
         delay = then - first.timestamp * self._period
-        if abs(delay - self.arrival.base) < self.policy.limit + JUMP:
+        if abs(delay - self.arrival.base) < self._policy.limit + JUMP:
             self.arrival.anchor(delay, then)  # a much faster path; what is held stays good
             self.put(first.sequence, first.timestamp, first.item, then, first.ticks, self._source)
         else:
@@ -285,7 +301,7 @@ class JitterBuffer:
 
     def _arrive_late(self, packet: _Packet, delay: float, now: float, newest: bool) -> bool:
         """After its time. Nothing but new packets that are all late means that the stream is elsewhere."""
-        if newest or not self.policy.waits:
+        if newest or not self._policy.waits:
             self.arrival.observe(delay, now)
         self.late += 1
         elsewhere = newest and not self._packets and not self.arrival.held_up
@@ -310,7 +326,7 @@ class JitterBuffer:
                 self._starved = True
                 self._starved_at = now
             return Missing.STARVED
-        if self._starved and self.policy.complete and not self._may_go_on(now):
+        if self._starved and self._policy.complete and not self._may_go_on(now):
             self.ticks = self.frame_ticks
             return Missing.STARVED
         head = packets[0]
@@ -341,12 +357,12 @@ class JitterBuffer:
         if self._pause:
             age = now - head.timestamp * self._period - self.arrival.base
             late = age >= self.arrival.target
-            if late and (self._starved or not self.policy.complete):
+            if late and (self._starved or not self._policy.complete):
                 return None
             if not self._starved:
                 self._playhead += min(gap, HURRY * self.ticks) if late else self.ticks
             return Missing.SILENCE
-        if self.policy.waits and self._awaited(head, gap):
+        if self._policy.waits and self._awaited(head, gap):
             if not self._starved:
                 self._starved = True
                 self._starved_at = now
@@ -377,7 +393,7 @@ class JitterBuffer:
         return True
 
     def _may_go_on(self, now: float) -> bool:
-        """After a wait: not with a single packet that has just come, or the talk would stop again behind it."""
+        """After a long wait: not with a single packet that has just come, or the talk would stop again behind it."""
         self._give_up(now)
         packets = self._packets
         if not packets:
@@ -385,12 +401,13 @@ class JitterBuffer:
         head = packets[0]
         if head[0] - self._playhead > head[1] >> 1:
             return True  # there is a hole, which has rules of its own
-        return now - head.arrived >= HELD or self._held() > head[1] * self._period
+        waited = now - self._starved_at >= LONG_WAIT
+        return not waited or now - head.arrived >= HELD or self._held() > head[1] * self._period
 
     def _give_up(self, now: float) -> None:
         """What comes, or would come, later than the limit. What came in time is played though others were waited for
         meanwhile."""
-        packets, late = self._packets, self.arrival.base + self.policy.limit
+        packets, late = self._packets, self.arrival.base + self._policy.limit
         while packets and packets[0][4] - packets[0][0] * self._period > late:
             head = packets.popleft()
             self._jump_to(head[0] + head[1])
@@ -439,8 +456,8 @@ class JitterBuffer:
         arrival = self.arrival
         if not self._playing or self._starved or now < arrival.anchored_at + SETTLING:
             return 0.0
-        if delay > self.policy.limit:
-            if not self.policy.complete:
+        if delay > self._policy.limit:
+            if not self._policy.complete:
                 self._skip_to(int((now - arrival.base - arrival.target) / self._period))
                 return 0.0
             self._give_up(now)

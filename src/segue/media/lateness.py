@@ -12,6 +12,7 @@ from segue.media.speech_policy import SpeechPolicy
 
 OUTAGE = 0.15  # seconds of starvation that are no jitter but a move or a fault of the network
 OUTAGES_APART = 10.0  # seconds: trouble that is nearer to other trouble than this is what the path is like
+GAP = 0.06  # seconds without a packet that are more than jitter when an outage is expected
 REPAIR = 0.5  # seconds after an outage in which reordered packets are what it held up
 LONGEST_LOSS = 4  # packets missing in a row that a bad link loses; more is an outage
 REPAIRED_TIME = 20.0  # seconds after a packet was sent again for which the delay allows for another
@@ -26,25 +27,34 @@ class Lateness:
     __slots__ = (
         "_arrival",
         "_ended",
-        "_expected_until",
         "_outage_at",
         "_repaired_at",
         "_trouble",
         "_trouble_before",
+        "expected_until",
     )
 
     def __init__(self, arrival: ArrivalDelay) -> None:
         self._arrival = arrival
         self._outage_at = NEVER  # when the last outage ended
         self._ended = NEVER  # the beginning of the starvation that ended last
-        self._expected_until = NEVER  # of an outage
+        self.expected_until = NEVER  # the next outage, if it ends by then
         self._repaired_at = NEVER  # when more was missing than a bad link loses, or came of it
         self._trouble = NEVER  # when the path last needed more than the delay there was
         self._trouble_before = NEVER
 
     def expect_outage(self, until: float) -> None:
-        """The next starvation is an outage, however short, if it ends by then."""
-        self._expected_until = until
+        """What is missing next is an outage, however short, if it ends by then."""
+        self.expected_until = until
+
+    def first_since(self, heard_at: float, now: float) -> None:
+        """The first packet since then, and an outage is expected: was that it?"""
+        if now >= self.expected_until:
+            self.expected_until = NEVER
+        elif now - heard_at >= GAP:
+            self._outage_at = now
+            self.expected_until = NEVER
+            self._arrival.resume(now)
 
     def hole(self, packets: int, now: float) -> None:
         """So many are missing in a row."""
@@ -53,14 +63,12 @@ class Lateness:
 
     def starvation_ended(self, delay: float, since: float, policy: SpeechPolicy, now: float) -> None:
         """A packet came with this delay, after none were there `since` a time."""
-        if since == self._ended:  # and that was too late to be played
+        if since == self._ended or self._arrival.held_up:  # others came before it, too late or just now
             self._arrival.observe(delay, now)
             return
         self._ended = since
         outage = now - since >= OUTAGE
-        expected = now < self._expected_until
-        self._expected_until = NEVER
-        if policy.complete and (outage or expected or self._is_first(policy, now)):
+        if policy.complete and (outage or self._is_first(policy, now)):
             self._outage_at = now
             self._arrival.resume(now)
             return

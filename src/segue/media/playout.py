@@ -32,10 +32,14 @@ SPEED = 0.145  # of speech time, at most, that is taken out or put in; 0.15 is w
 FAR = 0.3  # seconds of surplus from which twice that speed is right
 QUIET = -50.0  # dBov: here nobody hears a splice
 ALIKE = 0.8  # likeness of two pieces that may be joined in speech as soon as a splice is due
+ANY = -1.0  # and of those that are not alike at all
 CALM = 1.5  # by how much less alike they may be for each second in which none were
 HURRY = 10.0  # the same while the talk catches up
 LATE = 0.1  # seconds of surplus from which it does, until none is left
 SHORT = 0.02  # seconds of want in which any will do: a word lost is worse than a splice heard
+LATER = 3.0  # seconds after which something is done about a delay that does not press, in pauses
+MUCH_LATER = 10.0  # and in speech
+PAUSE = 0.2  # seconds of quiet that are no part of a word
 
 _NOTHING: Samples = np.zeros(0, dtype=np.int16)
 
@@ -98,7 +102,9 @@ class Playout:
         self._pace = Pace()
         self._played = 0.0  # seconds of sound given
         self._catching_up = False
-        self._wanting = 0.0  # seconds for which no two pieces were alike enough to be joined
+        self._quiet_for = 0.0  # seconds until now
+        self._off_for = 0.0  # seconds for which the delay has been too long or too short
+        self._tried_for = 0.0  # seconds for which no two pieces were alike enough to be joined
         self._real = False  # the last piece pulled came from a packet
         self._pulled = PlayoutStatistics()
         self._choose(self._codec)
@@ -220,7 +226,8 @@ class Playout:
             if surplus > TOO_LONG or surplus < -TOO_SHORT:
                 samples = self._filled(self._adapt(samples, surplus, now), now)
             else:
-                self._catching_up = False
+                self._catching_up = self._catching_up and self.delay > self.buffer.target + TOO_LONG
+                self._off_for = self._tried_for = self._quiet_for = 0.0
         wanted = self._codec.frame_samples
         if len(samples) > wanted:
             samples, self._ready = samples[:wanted], samples[wanted:]
@@ -317,30 +324,56 @@ class Playout:
     def _adapt(self, samples: Samples, surplus: float, now: float) -> Samples:
         """Take out or put in a little of `samples`, towards a surplus of 0."""
         quiet = level_dbov(samples) < QUIET
-        most = 2 * SPEED if surplus > FAR and not self.policy.complete else SPEED
-        if not quiet and not self._pace.due(self._played, most):
+        self._quiet_for = self._quiet_for + FRAME if quiet else 0.0
+        self._off_for += FRAME
+        self._catching_up = self._catching_up or surplus > LATE
+        if not self._may_change(surplus, quiet):
             return samples
-        if surplus > 0.0 and self.buffer.next_item is not None:
-            samples = self._and_more(samples, now)  # a pitch period and the fade need more than a frame
+        few = len(samples) < 2 * self._codec.frame_samples  # for a pitch period and the fade
+        if surplus > 0.0 and few and self.buffer.next_item is not None:
+            samples = self._and_more(samples, now)
         rate, before = self._codec.sample_rate, len(samples)
         if surplus > 0.0:
             changed, likeness = shorten(samples, rate, surplus)
         else:
             changed, likeness = lengthen(self._before, samples, rate, -surplus)
-        if not quiet and surplus > -SHORT and likeness < self._alike_enough(surplus):
-            self._wanting += FRAME
+        if not quiet and likeness < self._alike_enough(surplus):
+            self._tried_for += FRAME
             return samples
-        self._wanting = 0.0
         change = (len(changed) - before) / rate
         if not quiet:
-            self._pace.changed(self._played, abs(change), most)
+            self._tried_for = 0.0
+            self._pace.changed(self._played, abs(change), self._speed(surplus))
         if change < 0.0:
             self._pulled.shortened_ms -= 1000.0 * change
         else:
             self._pulled.lengthened_ms += 1000.0 * change
         return changed
 
+    def _may_change(self, surplus: float, quiet: bool) -> bool:
+        """Who waits for every word has some delay to spare, so that one which is a little off does not press: it is
+        left alone for some seconds, then changed between sentences, and much later in speech."""
+        if self._presses(surplus):
+            return quiet or self._pace.due(self._played, self._speed(surplus))
+        if quiet:
+            return self._off_for >= LATER and self._quiet_for >= PAUSE
+        return surplus > 0.0 and self._off_for >= MUCH_LATER and self._pace.due(self._played, SPEED)
+
+    def _presses(self, surplus: float) -> bool:
+        if not self.policy.complete:
+            return True
+        return self._catching_up if surplus > 0.0 else self._want(surplus) < -TOO_SHORT
+
+    def _want(self, surplus: float) -> float:
+        """A negative surplus over what the path needs, which is less than what it is given."""
+        return surplus + self.buffer.arrival.target - self.buffer.arrival.needed
+
+    def _speed(self, surplus: float) -> float:
+        """How much of each second of speech may be taken out or put in."""
+        return 2 * SPEED if surplus > FAR and not self.policy.complete else SPEED
+
     def _alike_enough(self, surplus: float) -> float:
-        """How alike two pieces must be to be joined now."""
-        self._catching_up = self._catching_up or surplus > LATE
-        return ALIKE - self._wanting * (HURRY if self._catching_up else CALM)
+        """How alike two pieces of speech must be to be joined now."""
+        if surplus < 0.0 and self._want(surplus) < -SHORT:
+            return ANY
+        return ALIKE - self._tried_for * (HURRY if self._catching_up and surplus > 0.0 else CALM)
