@@ -35,6 +35,8 @@ EARLY = 0.3  # seconds that a packet may come before its time without a second o
 JUMP = 1.0  # seconds beyond the largest delay at which timestamps must have been restarted
 SAME_STREAM = 3000  # sequence numbers: a minute in which timestamps that advance just as they do are believed
 HURRY = 3  # times as fast do the talker's pauses pass while the talk is late
+TRIFLE = 0.061  # seconds of speech that concealment bridges: nobody misses a word
+MOMENT = 0.3  # seconds of silence that they are worth
 LONG_WAIT = 0.1  # seconds after which another short one is better than two
 HELD = 0.02  # seconds for which the first packet after a wait is held, unless a second one comes
 SLACK = 0.01  # seconds of delay that may be wanting after a hole
@@ -362,7 +364,7 @@ class JitterBuffer:
             if not self._starved:
                 self._playhead += min(gap, HURRY * self.ticks) if late else self.ticks
             return Missing.SILENCE
-        if self._policy.waits and self._awaited(head, gap):
+        if self._policy.waits and not self._trifle(head, gap, now) and self._awaited(head, gap):
             if not self._starved:
                 self._starved = True
                 self._starved_at = now
@@ -375,6 +377,12 @@ class JitterBuffer:
             return None
         self._playhead += self.ticks
         return Missing.LOST
+
+    def _trifle(self, head: _Packet, gap: int, now: float) -> bool:
+        """Whether so little is missing that it is no word, and was waited for long enough for that."""
+        if gap * self._period > TRIFLE or not self._starved:
+            return False
+        return now - max(head.arrived, self._starved_at) >= MOMENT
 
     def _awaited(self, head: _Packet, gap: int) -> bool:
         """Whether a packet is still to come between the playhead and the head. Those before it that will not come are
