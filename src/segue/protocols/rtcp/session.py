@@ -76,7 +76,8 @@ class RtcpSession:
     `sender`: whose packets sender reports count; `sent` is to be called for each of them. `bandwidth`: octets a
     second for the RTCP of all participants, 5 % of the session's. `wall_offset`: Unix time minus machine time,
     in seconds. `round_trip`: the latest, in seconds. `peer_cnames`: SSRC to canonical name. `reduced_size`: send
-    feedback without a report (RFC 5506). `report_interval`: seconds that reports are apart at least on average
+    feedback without a report (RFC 5506). `feedback_bandwidth`: octets a second for it, by default our share of RTCP's
+    (RFC 3550 section 6.2). `report_interval`: seconds that reports are apart at least on average
     (T_rr_interval of RFC 4585 section 3.4).
     """
 
@@ -99,6 +100,7 @@ class RtcpSession:
         self.peer_cnames: dict[int, str] = {}
         self.reduced_size = reduced_size
         self.report_interval = 0.0
+        self.feedback_bandwidth = bandwidth * OUR_SHARE
         self._entropy = entropy
         self._wall_offset = wall_offset
         self._sender = sender
@@ -290,9 +292,9 @@ class RtcpSession:
     # Feedback: at once between two parties (RFC 4585 sections 3.3 and 3.5.2: T_dither_max is 0)
 
     def may_give_feedback(self, now: float) -> bool:
-        """Whether our share of RTCP's bandwidth has something left (section 3.3: N <= B * T / R)."""
-        share = self._bandwidth * OUR_SHARE
-        self._credit = min(self._credit + (now - self._credited_at) * share, FEEDBACK_BURST)
+        """Whether the bandwidth of feedback has something left (section 3.3: N <= B * T / R)."""
+        earned = (now - self._credited_at) * self.feedback_bandwidth
+        self._credit = min(self._credit + earned, FEEDBACK_BURST)
         self._credited_at = now
         return self._credit > 0 and not self._left
 
