@@ -132,7 +132,9 @@ def test_moves_over_bad_networks(
     s.run(5)
     assert [e.ok for e in mn.said(say.MoveEnded)] == [True] * 3
     assert len(cn.said(say.PeerMoved)) == 3
-    assert all(p.is_up and p.silence(s.now - 3, s.now) < 0.5 for p in s.phones)
+    # Of five packets one is lost, and of the requests for them: no word is left out, and some are waited for.
+    longest = 0.5 if loss < 0.1 else 1.0
+    assert all(p.is_up and p.silence(s.now - 3, s.now) < longest for p in s.phones)
 
 
 @pytest.mark.parametrize("mover", [0, 1], ids=["caller moves", "callee moves"])

@@ -11,6 +11,7 @@ OUTAGE = 5  # packets missing in a row: no reordering, asked for at once
 REORDERING_TIME = 0.04  # seconds after which a packet is missing though none came since
 ASKS = 8  # times at most that a packet is asked for
 FIRST_WAIT = 0.2  # seconds until the next try while the round trip is not known
+APART = 0.03  # seconds between two requests, at least
 SHORTEST_WAIT, LONGEST_WAIT = 0.06, 1.0  # seconds: what a round trip of the path before may have us believe
 MOST = 512  # packets asked for in one message: what the peer keeps
 SENDER_PACE = 2.0  # at which we know that late packets come (call.sent_packets)
@@ -114,11 +115,18 @@ class MissingPackets:
     def due(self, now: float, round_trip: float | None) -> tuple[int, ...]:
         """Sequence numbers to ask for now, oldest first; they count as asked for. As long as nothing comes at all the
         other end would not hear it either: one try is enough then."""
-        if not self._holes or now < self._due or self._heard_at <= self._asked_at:
+        if (
+            not self._holes
+            or now < max(self._due, self._asked_at + APART)
+            or self._heard_at <= self._asked_at
+        ):
             return ()
         self._give_up(now)
         wait = FIRST_WAIT if round_trip is None else min(max(1.5 * round_trip, SHORTEST_WAIT), LONGEST_WAIT)
         asking = [number for number, hole in self._holes.items() if hole.ask_at <= now][:MOST]
+        # What was asked for and has yet to come is named too: the request before may have been lost, and who has it
+        # knows that its copies are under way.
+        named = [number for number, hole in self._holes.items() if hole.asked or hole.ask_at <= now][:MOST]
         for rank, number in enumerate(asking):
             hole = self._holes[number]
             self.asked += not hole.asked
@@ -128,7 +136,7 @@ class MissingPackets:
         if asking:
             self.unanswered += 1
             self._asked_at = now
-        return tuple(number & 0xFFFF for number in asking)
+        return tuple(number & 0xFFFF for number in named) if asking else ()
 
     def _give_up(self, now: float) -> None:
         over = [
