@@ -364,6 +364,7 @@ def test_on_links_that_lose_packets_in_bursts(mean: float) -> None:
     for end in ends.ends:
         assert ends.heard(end) == (0, 0)
         assert lost(end) <= 4, "on their way at the end"
+        assert end.session.received[1] > 50 + 500 * mean, "what the path lost is known all the same"
         assert statistics(end).asked_for > 50 + 500 * mean
 
 

@@ -92,6 +92,7 @@ class MediaSession:
         self.holding = False
         self.agreement: MediaAgreement | None = None
         self.keys: SrtpKeys | None = None
+        self._at_report = (0, 0)  # packets of ours by then, and copies of them that left again
         self.reported = (
             0,
             0.0,
@@ -284,9 +285,10 @@ class MediaSession:
 
     @property
     def received(self) -> tuple[int, int]:
-        """Packets of the peer's so far: how many should have come, and how many of them did not."""
+        """Packets of the peer's so far: how many should have come, and how many of them did not at the first try."""
         sources = self._sources.values()
-        return sum(source.expected for source in sources), sum(source.lost for source in sources)
+        lost = sum(source.lost for source in sources) + self._repair.statistics.recovered
+        return sum(source.expected for source in sources), lost
 
     @property
     def repair_statistics(self) -> RepairStatistics:
@@ -403,9 +405,17 @@ class MediaSession:
         for event in self._rtcp.events():
             self._left = self._left or isinstance(event, PeerLeft)
             if isinstance(event, PeerReport):
-                self.reported = (self.reported[0] + 1, event.block.fraction_lost / 256)
+                self._note_report(event.block.fraction_lost / 256)
             self._repair.take(event, now)
         return False  # RTCP proves nothing about media
+
+    def _note_report(self, lost: float) -> None:
+        """What was sent again the peer does not count as lost; the path lost it all the same."""
+        now = self._sender.packets, self._repair.statistics.resent
+        packets, resent = (count - before for count, before in zip(now, self._at_report, strict=True))
+        self._at_report = now
+        again = resent / packets if packets else 0.0
+        self.reported = (self.reported[0] + 1, min(lost + again, 1.0))
 
     # Sending
 
