@@ -203,7 +203,7 @@ class CallMedia:
             authentic = self.session.receive(datagram, kind, now)
             if authentic:
                 self.paths.received(path.port, now)
-                self.connectivity.received(path, len(datagram), now)
+                self._news = self.connectivity.received(path, len(datagram), now) or self._news
             elif self.session.resume_came():
                 self._asked_by = (path, now)
             return authentic

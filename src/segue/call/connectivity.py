@@ -339,11 +339,11 @@ class Connectivity:
 
     # The packet path
 
-    def received(self, path: Path, octets: int, now: float) -> None:
-        """Authentic media of this size came by `path`."""
+    def received(self, path: Path, octets: int, now: float) -> bool:
+        """Authentic media of this size came by `path`. Whether there is something to send because of that: a check,
+        when it came from somewhere new."""
         self.duplication.received(path, now)
-        if self._agreed and self._agent is not None:
-            self._agent.received_media(path, octets, now)
+        return self._agreed and self._agent is not None and self._agent.received_media(path, octets, now)
 
     def ways(self, octets: int, now: float) -> tuple[Path, ...]:
         """Where a packet of this size leaves now."""
@@ -418,15 +418,16 @@ class Connectivity:
                 self._trace.note("media", "path lost", why=event.why)
             elif isinstance(event, CandidateFound | Gathered):
                 self._found = True
-        if events:
+        if events or self._trial is not None:
             self._arrange(agent, now)
 
     def _arrange(self, agent: IceAgent, now: float) -> None:
         """Media follows the agent's choice: at once where it is proven or our own hard move. Our own soft one waits
-        for its proof; where the peer says that it is, is tried."""
+        for its proof; where the peer says that it is, or its media comes from, is tried."""
         selected, active = agent.selected, self._paths.active
         self._trial = None
         if selected is None or selected == active:
+            self._trial = agent.suspect
             return
         ours = selected.port == self._target and (active is None or active.port != selected.port)
         if not agent.proven(selected) and (self._soft or not ours):

@@ -87,6 +87,12 @@ class Selection:
         self._search_at = 0.0
         self._search_until = 0.0
 
+    @property
+    def suspect(self) -> KnownPath | None:
+        """Where the peer seems to be rather than on the selected path, and has answered."""
+        suspicion = self._suspicion
+        return suspicion.path if suspicion is not None and suspicion.proven_at is not None else None
+
     def select(self, known: KnownPath, now: float) -> None:
         """Data leaves on this one; the one before is remembered."""
         before = self.current

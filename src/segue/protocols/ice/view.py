@@ -65,6 +65,13 @@ class AgentView:
         current = self._state.selection(component).current
         return current.path if current is not None else None
 
+    @property
+    def suspect(self) -> Path | None:
+        """Where the peer's media comes from though the selected path has not been given up, once it has answered
+        there."""
+        suspect = self._state.selection(1).suspect
+        return suspect.path if suspect is not None else None
+
     def proven(self, path: Path) -> bool:
         """Whether the peer has answered a check on it in the last 30 s."""
         known = self._state.paths.get(path)
