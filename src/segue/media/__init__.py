@@ -2,8 +2,10 @@
 
 - `codecs`: G.711 mu-law and A-law, G.722, Opus, behind one shape; `codec_for(name)`.
 - `playout`: what a call uses. Packets in by `put`, a frame of exactly 20 ms out by `get` at each tick.
+- `speech_policy`: what becomes of late speech: `continuous` or `complete`, and its limit.
 - `jitter_buffer`: packets by extended timestamp, one pull per tick; waits for what is sent again.
-- `arrival_delay`: how much delay the path needs; outages and moves are not taken for jitter.
+- `arrival_delay`, `lateness`: how much delay the path needs; outages and moves are not taken for jitter.
+- `pace`: how much of speech may be taken out of any second.
 - `concealment`: what is played instead of a lost packet, for codecs that have nothing of their own.
 - `time_scale`, `splice`: makes speech shorter or longer without changing its pitch.
 - `level`, `voice_activity`: dBov (RFC 6464 section 3), telling speech from silence.

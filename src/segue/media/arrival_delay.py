@@ -30,6 +30,7 @@ class ArrivalDelay:
         "_expected",
         "_high",
         "_interval_end",
+        "_last",
         "_low",
         "_move_extra",
         "_moving_until",
@@ -52,6 +53,7 @@ class ArrivalDelay:
         self._move_extra = 0.0  # seconds of target for it, until its step was seen
         self._back_at = 0.0  # when media came back after an outage; 0: that is over
         self._high = 0.0
+        self._last = (0.0, 0.0)  # the largest delay that was learnt last, and its weight
         self.smallest = smallest
         self.needed = FIRST_TARGET  # seconds of delay, for what was learnt and is expected
         self.target = max(FIRST_TARGET, smallest)  # what it should be
@@ -134,15 +136,26 @@ class ArrivalDelay:
         self.target = max(self.needed, self.smallest)
 
     def _close_interval(self, now: float) -> None:
+        rise = self._low - self.base
+        if rise > 2 * STEP:
+            self._step(rise)
         if now >= self._moving_until:
             self._learn()
-        if self._low > self.base + STEP:
-            self._move_extra = 0.0  # the path is longer now: that was the step
         self._aim(now)
         self.base = self._low
         self._low = float("inf")
         self._high = 0.0
         self._interval_end = now + INTERVAL
+
+    def _step(self, rise: float) -> None:
+        """The path has become longer, as its fastest packets show: what was expected, and no jitter of the interval
+        before, in which both paths were."""
+        self._move_extra = 0.0
+        learnt, weight = self._last
+        self._last = (0.0, 0.0)
+        self._weights[_step_of(learnt)] -= weight
+        self._weights[_step_of(max(0.0, learnt - rise))] += weight
+        self._high = max(0.0, self._high - rise)
 
     def _learn(self) -> None:
         entries = self._entries = self._entries + 1
@@ -151,7 +164,8 @@ class ArrivalDelay:
         for step, weight in enumerate(weights):
             if weight:
                 weights[step] = weight * kept
-        weights[min(STEPS - 1, int(self._high / STEP))] += 1.0 - kept
+        self._last = (self._high, 1.0 - kept)
+        weights[_step_of(self._high)] += 1.0 - kept
 
     def _learnt(self) -> float:
         """The quantile's upper edge and one step to spare, within the bounds."""
@@ -164,3 +178,7 @@ class ArrivalDelay:
             if enough <= 0.0:
                 break
         return min(LARGEST_TARGET, max(SMALLEST_TARGET, (step + 2) * STEP))
+
+
+def _step_of(delay: float) -> int:
+    return min(STEPS - 1, int(delay / STEP))

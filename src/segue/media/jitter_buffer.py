@@ -5,7 +5,7 @@ What a pull finds:
 - nothing at all (STARVED): the playhead stands still, so that a packet which is merely late is played
   whole, and the delay has then grown by itself: a step of delay costs its length in concealment, no word;
 - a hole with later packets behind it (LOST): the playhead goes on; a hole that was waited for already is
-  jumped over at once;
+  jumped over at once. Where what is missing is sent again (`SpeechPolicy.waits`), it stands still (STARVED);
 - a pause of the talker (SILENCE): timestamps jump, sequence numbers do not (RFC 3551 section 4.1).
 
 How much delay is right is `arrival_delay`'s question; `surplus` tells the playout how far off we are, and

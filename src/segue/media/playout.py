@@ -1,7 +1,7 @@
 """From packets to sound: a frame of 20 ms for every tick of the packet clock, whatever the network did.
 
 Jitter buffer, decoder and concealment, and time scaling where the delay is to change: in pauses by up to
-15 ms a frame, in speech by at most 15 percent (30 after an outage of which nothing is to be skipped), one
+15 ms a frame, in speech by at most 15 percent of any second (30 where late speech may be skipped anyway), one
 pitch period at a time.
 """
 

@@ -115,16 +115,16 @@ def _search(window: Signal, said: Signal, rate: int, expected: float | None) -> 
     """Where in the speech, counted on over its repetitions, this window is from."""
     length = len(said)
     if expected is None:
-        place, likeness = _best(window, said)
+        place, likeness = best_place(window, said)
         return place / rate if likeness >= ALIKE else None
     middle = round(expected * rate)
     reach = round(NEAR * rate)
     region = said[np.arange(middle - reach, middle + reach) % length]
-    place, likeness = _best(window, region)
+    place, likeness = best_place(window, region)
     return (middle - reach + place) / rate if likeness >= ALIKE else None
 
 
-def _best(window: Signal, region: Signal) -> tuple[int, float]:
+def best_place(window: Signal, region: Signal) -> tuple[int, float]:
     """The place with the highest normalised correlation."""
     size = 1 << (len(region) + len(window) - 1).bit_length()
     product = np.fft.rfft(region, size) * np.conj(np.fft.rfft(window, size))
