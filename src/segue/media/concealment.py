@@ -37,6 +37,7 @@ class Concealment:
         self._periods = periods
         self._gain = _gain(rate, silent_at)
         self._parts: deque[Samples] = deque(maxlen=PARTS)
+        self.remember = self._parts.append  # `heard` for who knows that nothing was missing
         self._invented: Wave | None = None  # the whole repetition, from the beginning of the loss to silence
         self._position = 0  # samples invented so far in this loss
 

@@ -204,7 +204,10 @@ class JitterBuffer:
         if self._playing and extended + (ticks >> 1) <= self._playhead:
             return self._arrive_late(packet, delay, now, newest)
         self._late_run = 0
-        self._learn(delay, now, newest)
+        if newest and not self._starved:
+            arrival.observe(delay, now)
+        else:
+            self._learn(delay, now, newest)
         if not packets or extended > packets[-1][0]:
             packets.append(packet)
         elif not self._insert(packet):

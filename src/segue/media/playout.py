@@ -225,7 +225,7 @@ class Playout:
         if self._real:
             if surplus > TOO_LONG or surplus < -TOO_SHORT:
                 samples = self._filled(self._adapt(samples, surplus, now), now)
-            else:
+            elif self._off_for or self._catching_up:
                 self._catching_up = self._catching_up and self.delay > self.buffer.target + TOO_LONG
                 self._off_for = self._tried_for = self._quiet_for = 0.0
         wanted = self._codec.frame_samples
@@ -254,12 +254,11 @@ class Playout:
         item = buffer.get(now)
         self._real = type(item) is tuple
         if self._real:
-            if buffer.jumped:
-                self._lead_over()
+            if buffer.jumped or self._waiting:
+                return self._go_on(item)
             samples = self._decode(item)
-            if self._waiting:
-                self._waiting, self._catching_up = False, self.policy.complete
-            return self._bridge.heard(samples)
+            self._bridge.remember(samples)
+            return samples
         codec = self._codec
         count = buffer.ticks * codec.sample_rate // codec.clock_rate
         if item is Missing.BUFFERING:
@@ -286,14 +285,19 @@ class Playout:
         self._waiting = False
         return self._bridge.heard(self._codec.conceal(count) if recovered is None else recovered)
 
-    def _lead_over(self) -> None:
-        """Something was jumped over. What comes is faded in over what would have come, and a decoder that conceals by
-        itself is told."""
-        self.buffer.jumped = False
-        if self._codec.redundant:
-            self._codec.conceal(self._codec.frame_samples)
-        if not self._waiting:
-            self._bridge.conceal(0)
+    def _go_on(self, item: Any) -> Samples:
+        """After a wait, or where something was jumped over: what comes is faded in, in the latter case over what
+        would have come; then a decoder that conceals by itself is told."""
+        if self.buffer.jumped:
+            self.buffer.jumped = False
+            if self._codec.redundant:
+                self._codec.conceal(self._codec.frame_samples)
+            if not self._waiting:
+                self._bridge.conceal(0)
+        samples = self._decode(item)
+        if self._waiting:
+            self._waiting, self._catching_up = False, self.policy.complete
+        return self._bridge.heard(samples)
 
     def _decode(self, item: Any) -> Samples:
         codec: Codec = item[0]
