@@ -33,6 +33,7 @@ from segue.protocols.sdp import Attribute
 from segue.protocols.sdp.ice_attributes import write_ice
 from segue.protocols.sdp.trickle_fragment import news, parse_fragment, write_fragment
 
+MID = "audio"  # of our one stream (RFC 5888)
 PATIENCE = 5.0  # seconds that media leaves for an address which no check has come back from
 
 
@@ -86,7 +87,7 @@ class Connectivity:
         self._moves = False  # and take a move without signalling
         self._theirs: IceDescription | None = None  # the peer's last word
         self._told: IceDescription | None = None  # ours
-        self._mid = "audio"
+        self._mid = MID
         self._wanted = self._found = False  # candidates, by the peer and since then
         self._restart = False  # the next offer restarts ICE: it moves, and the peer knows no other way
         self._target: LocalPort | None = None  # where the call is on our side, or its move goes
@@ -110,8 +111,9 @@ class Connectivity:
         elif self._restart:
             self._agent.restart(now, self._target)
         self._restart = False
+        self._mid = self._mid or MID
         assert self._agent is not None
-        return write_ice(replace(self._agent.description, remote_candidates=self._agent.remote_candidates))
+        return self._attributes(self._agent.remote_candidates)
 
     def answer(self, theirs: IceDescription | None, mid: str, now: float) -> tuple[Attribute, ...]:
         """What our answer to an offer that says `theirs` says of ICE. `mid`: the offer's, which an answer repeats
@@ -190,11 +192,11 @@ class Connectivity:
         for port in self._relayed:
             self._add_relayed(port, now)
 
-    def _attributes(self) -> tuple[Attribute, ...]:
+    def _attributes(self, remote: tuple[tuple[int, Address], ...] = ()) -> tuple[Attribute, ...]:
         assert self._agent is not None
         mid = (Attribute("mid", self._mid),) if self._mid else ()
         self._told = self._agent.description
-        return mid + write_ice(self._told)
+        return mid + write_ice(replace(self._told, remote_candidates=remote))
 
     # Candidates that follow (RFC 8840)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from segue.base.address import Address, LocalPort
 from segue.base.ice_description import Candidate, CandidateType, IceDescription
 from segue.base.secret import Secret
@@ -63,3 +65,26 @@ def test_an_answer_repeats_the_credentials_that_hold() -> None:
     assert restarting != first
     assert ufrag(call.answer(THEIRS, "audio", 1.1)) == first
     assert ufrag(call.offer(1.2)) not in (first, restarting)
+
+
+def test_a_candidate_that_is_found_after_the_offer_is_checked_by_the_peer() -> None:
+    caller, callee = (
+        Connectivity(MediaPaths(port), SeededEntropy(name), enabled=True, migration=True, duplicates=True)
+        for port, name in ((WLAN, "caller"), (LocalPort("eth0", THERE), "callee"))
+    )
+    caller.opened(WLAN, 0.0)
+    callee.opened(LocalPort("eth0", THERE), 0.0)
+    offer = caller.offer(0.0)
+    assert offer[0] == Attribute("mid", "audio") and caller._agent is not None
+    said = caller._agent.description
+    assert callee.answer(said, "audio", 0.1)[0] == Attribute("mid", "audio")
+    callee.adopt(replace(agreement(), ice=said, remote=HERE, remote_rtcp=HERE), 1000, 0.1)
+    assert not caller.fragment(), "nothing new"
+    caller.opened(CELL, 0.2)
+    callee.take_fragment(caller.fragment(), 0.3)
+    assert not caller.fragment()
+    checked = set()
+    for tick in range(10):
+        callee.expire(0.3 + tick / 10)
+        checked |= {path.remote for path, _ in callee.transmits()}
+    assert NEW in checked
