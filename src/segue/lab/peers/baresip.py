@@ -19,7 +19,7 @@ from segue.lab.peers.program import Program, wait_until
 from segue.lab.peers.sound import Recording, write_coded
 
 CONTROL_PORT = 4444
-_MODULES = ["g711.so", "g722.so", "opus.so", "srtp.so", "alsa.so", "aufile.so", "aubridge.so"]
+_MODULES = ["g711.so", "g722.so", "opus.so", "srtp.so", "alsa.so", "aufile.so", "aubridge.so", "ice.so"]
 _APPLICATIONS = ["menu.so", "ctrl_tcp.so"]
 _CODECS = {"PCMA": (8000, 1), "PCMU": (8000, 1), "G722": (16000, 1), "opus": (48000, 2)}  # Hz, channels
 
@@ -40,6 +40,7 @@ class Baresip:
         ca: str = "",
         codec: str = "PCMA",
         answers: bool = True,
+        ice: bool = False,
     ) -> None:
         self.program = Program(host, folder, "baresip")
         self._host = host
@@ -58,6 +59,8 @@ class Baresip:
         ]
         if keying == "sdes":
             parameters.append("mediaenc=srtp-mand")
+        if ice:
+            parameters.append("medianat=ice")
         (folder / "accounts").touch(0o600)
         (folder / "accounts").write_text(f"<{aor};transport={transport}>;{';'.join(parameters)}\n")
         write_coded(folder / "speech.wav", rate, channels)

@@ -93,10 +93,10 @@ class Bed:
         """`HOST:PORT` of the server for this transport."""
         return server_address(self.network, self.options)
 
-    def peer(self, kind: str, *, answers: bool = True) -> Peer:
+    def peer(self, kind: str, *, answers: bool = True, ice: bool = False) -> Peer:
         """A registered phone at cn whose user is bob."""
         folder = self.folder / kind
-        made = make_peer(kind, self.network, self.office, "cn", folder, self.options, answers=answers)
+        made = make_peer(kind, self.network, self.office, "cn", folder, self.options, answers=answers, ice=ice)
         self._ends.callback(made.stop)
         made.start()
         return made

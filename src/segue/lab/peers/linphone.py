@@ -32,6 +32,7 @@ class Linphone:
         ca: str = "",
         codec: str = "PCMA",
         answers: bool = True,
+        ice: bool = False,
     ) -> None:
         self.program = Program(host, folder, "linphonec")
         self._answers = answers
@@ -44,6 +45,8 @@ class Linphone:
         settings = ConfigParser(interpolation=None)
         settings.optionxform = str  # type: ignore[assignment]
         settings.read_dict(_settings(aor, password, proxy, transport, keying, ca, codec))
+        if ice:
+            settings.read_dict(_ice(proxy))
         file = folder / "linphonerc"
         file.touch(0o600)
         with file.open("w") as opened:
@@ -113,6 +116,15 @@ class Linphone:
             with contextlib.suppress(LocalError):
                 wait_until(lambda: not self.program.running, 3, "linphonec's end")
         self.program.stop()
+
+
+def _ice(proxy: str) -> dict[str, dict[str, object]]:
+    """It speaks ICE, and asks the STUN server beside the proxy where it seems to be."""
+    server = proxy.rpartition(":")[0]
+    return {
+        "net": {"mtu": 1300, "nat_policy_ref": "ice"},
+        "nat_policy_0": {"ref": "ice", "stun_server": server, "protocols": "stun,ice"},
+    }
 
 
 def _settings(

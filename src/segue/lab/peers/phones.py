@@ -31,6 +31,7 @@ def make_peer(
     options: RunOptions,
     *,
     answers: bool = True,
+    ice: bool = False,
 ) -> Peer:
     """`kind`: baresip or linphonec. It keeps its things in `folder`, and is not started yet."""
     return _KINDS[kind](
@@ -44,4 +45,5 @@ def make_peer(
         ca=office.ca,
         codec=options.codec,
         answers=answers,
+        ice=ice,
     )
