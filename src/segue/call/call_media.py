@@ -79,6 +79,7 @@ class CallMedia:
             self.paths,
             entropy,
             enabled=config.ice,
+            muxes=config.rtcp_mux,
             migration=Extension.MIGRATE in config.extensions,
             duplicates=config.duplicate and keying is not None,
             may_duplicate=may_duplicate,
@@ -134,11 +135,11 @@ class CallMedia:
         488 when it cannot be accepted."""
         if self._negotiation.offer_is_open:
             self._negotiation.rollback()
-        family, ice, mid = _wishes(body)
+        family, ice, mid, mux = _wishes(body)
         port = self._port_for(family, now)
         if ice is not None:
             self.look_around(now)
-        local = LocalMedia(port.address, attributes=self.connectivity.answer(ice, mid, now))
+        local = LocalMedia(port.address, attributes=self.connectivity.answer(ice, mid, now, mux=mux))
         try:
             answer = self._negotiation.receive_offer(body, local, now)
         except RemoteError:
@@ -414,8 +415,9 @@ class CallMedia:
                 self.verification = event.verification
 
 
-def _wishes(body: bytes) -> tuple[int | None, IceDescription | None, str]:
-    """The address family of the first audio part of a session description, what it says of ICE, and its `a=mid`."""
+def _wishes(body: bytes) -> tuple[int | None, IceDescription | None, str, bool]:
+    """The address family of the first audio part of a session description, what it says of ICE, its `a=mid`, and
+    whether it has `a=rtcp-mux`."""
     try:
         description = parse_sdp(body)
         for part in description.media:
@@ -423,7 +425,7 @@ def _wishes(body: bytes) -> tuple[int | None, IceDescription | None, str]:
             if part.media == "audio" and part.port and connection is not None:
                 host = connection.host()
                 ice = read_ice(description, part, Address(host, part.port))
-                return 6 if ":" in host else 4, ice, part.value("mid") or ""
+                return 6 if ":" in host else 4, ice, part.value("mid") or "", part.has("rtcp-mux")
     except RemoteError:
         pass
-    return None, None, ""
+    return None, None, "", False

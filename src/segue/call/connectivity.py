@@ -25,7 +25,7 @@ from segue.base.trace import NO_TRACE, Trace
 from segue.call.agreement import MediaAgreement
 from segue.call.duplication import Duplication
 from segue.call.extensions import Extension
-from segue.call.path import MediaPaths
+from segue.call.path import MediaPaths, rtcp_port
 from segue.protocols.ice.agent import IceAgent
 from segue.protocols.ice.candidate import HIGHEST_PREFERENCE
 from segue.protocols.ice.events import CandidateFound, Failed, Gathered, PathLost
@@ -63,6 +63,7 @@ class Connectivity:
         entropy: Entropy,
         *,
         enabled: bool,
+        muxes: bool = True,
         migration: bool,
         duplicates: bool,
         may_duplicate: MayDuplicate | None = None,
@@ -73,6 +74,7 @@ class Connectivity:
         self._paths = paths
         self._entropy = entropy
         self._enabled = enabled
+        self._muxes = muxes
         self._migration = migration
         self._duplicates = duplicates
         self._may_duplicate = may_duplicate or (lambda _octets, _now, _interface: True)
@@ -115,9 +117,11 @@ class Connectivity:
         assert self._agent is not None
         return self._attributes(self._agent.remote_candidates)
 
-    def answer(self, theirs: IceDescription | None, mid: str, now: float) -> tuple[Attribute, ...]:
+    def answer(
+        self, theirs: IceDescription | None, mid: str, now: float, *, mux: bool = True
+    ) -> tuple[Attribute, ...]:
         """What our answer to an offer that says `theirs` says of ICE. `mid`: the offer's, which an answer repeats
-        (RFC 5888 section 9.1)."""
+        (RFC 5888 section 9.1). `mux`: it has `a=rtcp-mux`."""
         self._mid = mid
         if not self._enabled or theirs is None:
             return ()
@@ -129,6 +133,7 @@ class Connectivity:
             self._agent.restart(now)
         elif self._agent.undo_restart():
             self._restart = True  # our offer met the peer's and was not taken: the next one restarts anew
+        self._share_port(mux and self._muxes, now)
         return self._attributes()
 
     def adopt(self, agreement: MediaAgreement, octets: int, now: float) -> None:
@@ -145,6 +150,7 @@ class Connectivity:
                 self._give_up_at = now + PATIENCE
             self._theirs = theirs
             self._moves = agent.migration = Extension.MIGRATE in agreement.extensions
+            self._share_port(agreement.rtcp_mux, now)
             agent.set_remote(theirs, now)
         self._go_where_signalled(agreement, octets, now)
         self._take_events(now)
@@ -185,12 +191,26 @@ class Connectivity:
             now=now,
             migration=self._migration,
             stun_servers=self._stun_servers,
+            components=2,
             trace=self._trace,
         )
         for port in self._ports:
             self._add(self._agent, port, now)
         for port in self._relayed:
             self._add_relayed(port, now)
+
+    def _share_port(self, shares: bool, now: float) -> None:
+        """Whether RTCP comes beside RTP. An offer has candidates for both as long as that is not known (RFC 5761
+        section 5.1.3)."""
+        agent = self._agent
+        if agent is None or agent.components == (1 if shares else 2):
+            return
+        agent.components = 1 if shares else 2
+        for port in self._ports:
+            if shares:
+                agent.remove_port(rtcp_port(port), now)
+            else:
+                self._add_rtcp(agent, port, now)
 
     def _attributes(self, remote: tuple[tuple[int, Address], ...] = ()) -> tuple[Attribute, ...]:
         assert self._agent is not None
@@ -247,6 +267,12 @@ class Connectivity:
     def _add(self, agent: IceAgent, port: LocalPort, now: float) -> None:
         """The network that the call is on comes before all others, whatever families they have."""
         agent.add_port(port, now, preference=HIGHEST_PREFERENCE - (port != self._target))
+        if agent.components > 1:
+            self._add_rtcp(agent, port, now)
+
+    def _add_rtcp(self, agent: IceAgent, port: LocalPort, now: float) -> None:
+        preference = HIGHEST_PREFERENCE - (port != self._target)
+        agent.add_port(rtcp_port(port), now, component=2, preference=preference)
 
     def closed(self, port: LocalPort, now: float) -> None:
         self.duplication.forget(port)
@@ -254,6 +280,7 @@ class Connectivity:
             self._ports.remove(port)
             if self._agent is not None:
                 self._agent.remove_port(port, now)
+                self._agent.remove_port(rtcp_port(port), now)
                 self._take_events(now)
 
     def relayed(
@@ -327,6 +354,8 @@ class Connectivity:
         self._target, self._soft = port, soft
         if self._agent is not None:
             self._restart = not self._agent.move(port, now) and self._agreed
+            if self._agent.components > 1 and port in self._ports:
+                self._agent.move(rtcp_port(port), now)
             self._take_events(now)
         if (
             not soft and self._paths.sending != port
@@ -426,6 +455,8 @@ class Connectivity:
     def _arrange(self, agent: IceAgent, now: float) -> None:
         """Media follows the agent's choice: at once where it is proven or our own hard move. Our own soft one waits
         for its proof; where the peer says that it is, or its media comes from, is tried."""
+        reports = agent.selected_of(2) if agent.components > 1 else None
+        self._paths.select_rtcp(reports if reports is not None and agent.proven(reports) else None)
         selected, active = agent.selected, self._paths.active
         self._trial = None
         if selected is None or selected == active:

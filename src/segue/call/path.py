@@ -36,6 +36,7 @@ class MediaPaths:
         self._flowing_since: dict[LocalPort, float] = {}
         self._agreed_since: dict[LocalPort, float] = {}
         self._path: Path | None = None
+        self._rtcp: Path | None = None  # that is proven to carry it
         self._kept: frozenset[LocalPort] = frozenset()
 
     @property
@@ -46,9 +47,12 @@ class MediaPaths:
     @property
     def rtcp(self) -> Path | None:
         """Where our RTCP leaves for a peer without rtcp-mux (RFC 5761): from our next port to its own."""
-        if self._path is None or self._rtcp_remote is None:
+        if self._path is None:
             return None
-        return Path(*rtcp_port(self._path.port), self._rtcp_remote)
+        port = rtcp_port(self._path.port)
+        if self._rtcp is not None and self._rtcp.port == port:
+            return self._rtcp
+        return Path(*port, self._rtcp_remote) if self._rtcp_remote is not None else None
 
     @property
     def ports(self) -> tuple[LocalPort, ...]:
@@ -89,12 +93,17 @@ class MediaPaths:
         if base not in self._ports:
             self._ports.append(base)
         self._sending = base
-        self._remote = self._rtcp_remote = path.remote
-        self._path = path
+        if path.remote != self._remote:
+            self._rtcp_remote = None  # it was beside another address
+        self._remote, self._path = path.remote, path
+
+    def select_rtcp(self, path: Path | None) -> None:
+        """RTCP for a peer without rtcp-mux leaves on this path, as long as our media leaves from beside it."""
+        self._rtcp = path
 
     def stop(self) -> None:
         """Nothing leaves before the peer is somewhere else."""
-        self._remote = self._rtcp_remote = self._path = None
+        self._remote = self._rtcp_remote = self._path = self._rtcp = None
 
     def keep(self, ports: Iterable[LocalPort]) -> None:
         """These are listened on whatever media does: a move may come back to them."""

@@ -96,7 +96,9 @@ class Bed:
     def peer(self, kind: str, *, answers: bool = True, ice: bool = False) -> Peer:
         """A registered phone at cn whose user is bob."""
         folder = self.folder / kind
-        made = make_peer(kind, self.network, self.office, "cn", folder, self.options, answers=answers, ice=ice)
+        made = make_peer(
+            kind, self.network, self.office, "cn", folder, self.options, answers=answers, ice=ice
+        )
         self._ends.callback(made.stop)
         made.start()
         return made
@@ -154,27 +156,41 @@ class Bed:
 
     # --- moves
 
-    def hard_move(self, ours: LabPhone) -> dict[str, Any]:
-        """The WLAN is gone, and 50 ms later the café's is there. What the phone said of the move."""
+    def hard_move(self, ours: LabPhone, network: str = "cafe") -> dict[str, Any]:
+        """The WLAN is gone, and 50 ms later another is there. What the phone said of the move."""
         before = count_of(ours, "move_ended")
-        self.network.move("mn", "wlan0", "cafe")
+        self.network.move("mn", "wlan0", network)
         return self._moved(ours, before)
 
     def soft_move(self, ours: LabPhone) -> dict[str, Any]:
         """3G comes up, the WLAN fades, and is gone a second after the move."""
+        before = count_of(ours, "move_ended")
         self.network.attach("mn", "wwan0", "umts")
         first, last, speed = FADING
         begin = time.monotonic()
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as radio:
-            while count_of(ours, "move_ended") == 0 and time.monotonic() < begin + 15:
-                dbm = max(float(last), first - speed * (time.monotonic() - begin))
-                report = {"interface": "wlan0", "dbm": round(dbm, 1), "network": "office"}
-                radio.sendto(json.dumps(report).encode(), str(ours.radio))
-                time.sleep(0.1)
-        move = self._moved(ours, 0)
+        while count_of(ours, "move_ended") == before and time.monotonic() < begin + 15:
+            self._report_signal(ours, max(float(last), first - speed * (time.monotonic() - begin)), "office")
+            time.sleep(0.1)
+        move = self._moved(ours, before)
         time.sleep(OVERLAP)
         self.network.detach("mn", "wlan0")
         return move
+
+    def soft_return(self, ours: LabPhone, network: str) -> dict[str, Any]:
+        """A WLAN comes up beside 3G, which is gone a second after the move."""
+        before = count_of(ours, "move_ended")
+        self.network.attach("mn", "wlan0", network)
+        self._report_signal(ours, FADING[0], network)
+        move = self._moved(ours, before)
+        time.sleep(OVERLAP)
+        self.network.detach("mn", "wwan0")
+        return move
+
+    @staticmethod
+    def _report_signal(ours: LabPhone, dbm: float, network: str) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as radio:
+            report = {"interface": "wlan0", "dbm": round(dbm, 1), "network": network}
+            radio.sendto(json.dumps(report).encode(), str(ours.radio))
 
     def _moved(self, ours: LabPhone, before: int) -> dict[str, Any]:
         """The lines `move_begun` and `move_ended` of the newest move, as one."""

@@ -77,6 +77,16 @@ class IceAgent(AgentView):
         self._state.migration = agreed
         self._changed = True
 
+    @property
+    def components(self) -> int:
+        """1 as soon as RTP and RTCP share a port."""
+        return self._conclusion.count
+
+    @components.setter
+    def components(self, count: int) -> None:
+        self._conclusion.count = count
+        self._changed = True
+
     def add_port(
         self,
         port: LocalPort,

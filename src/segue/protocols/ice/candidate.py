@@ -113,8 +113,13 @@ class LocalCandidates:
         return base
 
     def prefer(self, port: LocalPort) -> None:
-        """New priorities for all, those of `port` above the others. What servers saw has to be asked again."""
-        before = sorted(self.bases.values(), key=lambda base: (base.port != port, -base.preference))
+        """New priorities for all, those of `port`'s interface and host (it may have two, for RTP and RTCP) above the
+        others. What servers saw has to be asked again."""
+
+        def is_elsewhere(base: Base) -> bool:
+            return (base.port.interface, base.port.address.host) != (port.interface, port.address.host)
+
+        before = sorted(self.bases.values(), key=lambda base: (is_elsewhere(base), -base.preference))
         self.bases.clear()
         self._reflexive.clear()
         for base in before:
@@ -123,7 +128,7 @@ class LocalCandidates:
                 base.port,
                 told.component,
                 told.type,
-                preference=HIGHEST_PREFERENCE - (base.port != port),
+                preference=HIGHEST_PREFERENCE - is_elsewhere(base),
                 related=told.related,
                 server=base.port.address.host if told.type is CandidateType.RELAYED else "",
             )

@@ -16,12 +16,12 @@ class Conclusion:
 
     def __init__(self, state: State, components: int) -> None:
         self._state = state
-        self._components = components
+        self.count = components
         self._nominees: dict[int, Pair] = {}
         self._retire_at: float | None = None
 
     def components(self, generation: Generation) -> range:
-        return range(1, min(self._components, generation.remotes.highest_component) + 1)
+        return range(1, min(self.count, generation.remotes.highest_component) + 1)
 
     def nominee(self, pair: Pair) -> bool:
         return self._nominees.get(pair.component) is pair
