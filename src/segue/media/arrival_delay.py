@@ -89,6 +89,10 @@ class ArrivalDelay:
         says nothing of the path. The first packet that was not held up shows the path's delay."""
         self._back_at = now
 
+    def learn_nothing(self, until: float) -> None:
+        """What is late meanwhile is so for another reason than the path's jitter."""
+        self._moving_until = max(self._moving_until, until)
+
     @property
     def held_up(self) -> bool:
         """Nothing that came since the outage was made after it."""

@@ -191,7 +191,7 @@ class JitterBuffer:
         newest = 0 < ahead < 0x8000
         if newest:
             if ahead > 1 and self._policy.waits:
-                self._lateness.hole(ahead - 1, now)
+                self._lateness.hole(ahead - 1, (ahead - 1) * ticks * self._period, now)
             self._seen = ((self._seen << ahead) | 1) & WINDOW_MASK if ahead < WINDOW else 1
             self._highest = sequence
             self._latest = extended
@@ -216,6 +216,10 @@ class JitterBuffer:
         if len(packets) > CAPACITY:
             self._skip_to(packets[1][0])
         return True
+
+    def is_older(self, sequence: int) -> bool:
+        """Than the newest packet of this stream."""
+        return not self._empty and (self._highest - sequence) & 0xFFFF < 0x8000
 
     def _learn(self, delay: float, now: float, newest: bool) -> None:
         """What a packet that is in time says of the path."""

@@ -54,12 +54,18 @@ class Lateness:
         elif now - heard_at >= GAP:
             self._outage_at = now
             self.expected_until = NEVER
-            self._arrival.resume(now)
+            self._resume(heard_at, now)
 
-    def hole(self, packets: int, now: float) -> None:
-        """So many are missing in a row."""
+    def _resume(self, since: float, now: float) -> None:
+        self._arrival.resume(now)
+        self._arrival.learn_nothing(2 * now - since + REPAIR)
+
+    def hole(self, packets: int, lasting: float, now: float) -> None:
+        """So many are missing in a row, of so many seconds. If they are sent again at twice real time, the newest may
+        queue behind them for as long."""
         if packets > LONGEST_LOSS:
             self._repaired_at = now
+            self._arrival.learn_nothing(now + lasting + REPAIR)
 
     def starvation_ended(self, delay: float, since: float, policy: SpeechPolicy, now: float) -> None:
         """A packet came with this delay, after none were there `since` a time."""
@@ -70,7 +76,7 @@ class Lateness:
         outage = now - since >= OUTAGE
         if policy.complete and (outage or self._is_first(policy, now)):
             self._outage_at = now
-            self._arrival.resume(now)
+            self._resume(since, now)
             return
         if not outage or now - self._outage_at < OUTAGES_APART:
             self._arrival.observe(delay, now)

@@ -37,6 +37,7 @@ CALM = 1.5  # by how much less alike they may be for each second in which none w
 HURRY = 10.0  # the same while the talk catches up
 LATE = 0.1  # seconds of surplus from which it does, until none is left
 SHORT = 0.02  # seconds of want in which any will do: a word lost is worse than a splice heard
+CAUGHT_UP = 1.0  # seconds of the right delay: what is the fastest packet shows only when the others have come
 LATER = 3.0  # seconds after which something is done about a delay that does not press, in pauses
 MUCH_LATER = 10.0  # and in speech
 PAUSE = 0.2  # seconds of quiet that are no part of a word
@@ -103,6 +104,7 @@ class Playout:
         self._played = 0.0  # seconds of sound given
         self._catching_up = False
         self._quiet_for = 0.0  # seconds until now
+        self._right_for = 0.0  # seconds for which it has been right while catching up
         self._off_for = 0.0  # seconds for which the delay has been too long or too short
         self._tried_for = 0.0  # seconds for which no two pieces were alike enough to be joined
         self._real = False  # the last piece pulled came from a packet
@@ -171,6 +173,9 @@ class Playout:
             self.buffer.abandon((sequence,))
             return False
         if codec is not self._codec and codec.clock_rate != self._codec.clock_rate:
+            if self.buffer.is_older(sequence):
+                self._trace.drop("media", "sent again from before the clock changed", codec=codec.name)
+                return False
             self._change_clock(codec)
         return self.buffer.put(sequence, timestamp, (codec, payload), now, ticks, source)
 
@@ -226,8 +231,11 @@ class Playout:
             if surplus > TOO_LONG or surplus < -TOO_SHORT:
                 samples = self._filled(self._adapt(samples, surplus, now), now)
             elif self._off_for or self._catching_up:
-                self._catching_up = self._catching_up and self.delay > self.buffer.target + TOO_LONG
                 self._off_for = self._tried_for = self._quiet_for = 0.0
+                self._right_for = (
+                    self._right_for + FRAME if self.delay <= self.buffer.target + TOO_LONG else 0.0
+                )
+                self._catching_up = self._catching_up and self._right_for < CAUGHT_UP
         wanted = self._codec.frame_samples
         if len(samples) > wanted:
             samples, self._ready = samples[:wanted], samples[wanted:]
@@ -330,6 +338,7 @@ class Playout:
         quiet = level_dbov(samples) < QUIET
         self._quiet_for = self._quiet_for + FRAME if quiet else 0.0
         self._off_for += FRAME
+        self._right_for = 0.0
         self._catching_up = self._catching_up or surplus > LATE
         if not self._may_change(surplus, quiet):
             return samples

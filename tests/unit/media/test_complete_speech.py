@@ -117,10 +117,12 @@ def assert_complete(heard: Heard, *outages: Outage) -> None:
         assert heard.normal_after(outage) <= late / CATCH_UP
 
 
-@pytest.mark.parametrize("newest_first", [True, False])
+@pytest.mark.parametrize(("newest_first", "asked_after"), [(True, 0.0), (False, 0.0), (False, 0.08)])
 @pytest.mark.parametrize("name", ["PCMU", "PCMA", "G722", "opus"])
-def test_a_hard_move_costs_no_word_and_soon_no_delay(name: str, newest_first: bool) -> None:
-    outage = Outage(3.013, 0.4)
+def test_a_hard_move_costs_no_word_and_soon_no_delay(
+    name: str, newest_first: bool, asked_after: float
+) -> None:
+    outage = Outage(3.013, 0.4, asked_after)
     assert_complete(listen(ResendingPath(outages=[outage], newest_first=newest_first), name, 10.0), outage)
 
 
@@ -261,3 +263,32 @@ def test_packets_of_other_lengths_catch_up_as_well(frames: int) -> None:
     heard = analyse(np.concatenate(recording), 8000)
     assert unheard_ms(range(299), heard) == repeated_ms(heard) == 0
     assert delays[round((4.03 + 1.06 / CATCH_UP - 1.0) / PACKET)] <= 0.060 + 0.12 + NORMAL + length
+
+
+@pytest.mark.parametrize(("change", "lost"), [(3.3, 460), (3.5, 460), (4.5, 0)])
+def test_another_clock_rate_in_an_outage_costs_its_words_at_most(change: float, lost: float) -> None:
+    """Timestamps before and after have no common scale: what is sent again from before is not played. While the talk
+    catches up nothing is lost."""
+    arrivals = ResendingPath(outages=[Outage(3.0, 0.4)]).arrivals(600)
+    playout = Playout({0: codec_for("PCMU"), 1: codec_for("opus")}, rate=16000, policy=COMPLETE)
+    packets, timestamp = [], 1000
+    sources = [
+        (codec, coded_signal(0, 300, codec.sample_rate).reshape(-1, codec.frame_samples))
+        for codec in (codec_for("PCMU"), codec_for("opus"))
+    ]
+    for number in range(600):
+        kind = int(number * PACKET >= change)
+        codec, frames = sources[kind]
+        packets.append((kind, timestamp, codec.encode(frames[number])))
+        timestamp += codec.frame_ticks
+    recording = []
+    for tick in range(750):
+        now = tick * PACKET + PHASE
+        while arrivals and arrivals[0][0] <= now:
+            at, number = arrivals.pop(0)
+            kind, stamp, payload = packets[number]
+            playout.put(kind, number, stamp, payload, at)
+        recording.append(playout.get(now).samples)
+    heard = analyse(np.concatenate(recording), 16000)
+    assert unheard_ms(range(299), heard) <= lost
+    assert repeated_ms(heard) == 0
