@@ -183,6 +183,7 @@ def test_ten_moves(kind: str, we_call: bool, tmp_path: Path) -> None:
     with call(tmp_path, kind, we_call=we_call) as made:
         for move in TEN_MOVES:
             made.move(move)
+        assert count_of(made.ours, "move_begun") == len(TEN_MOVES), "no move is done twice"
     wire = Wire(tmp_path / "captures")
     for began, ended in made.moved:
         to = {each.packet.destination_port % 2 for each in wire.answered() if began < each.time < ended + 1.5}

@@ -91,6 +91,8 @@ class Connectivity:
         self._told: IceDescription | None = None  # ours
         self._mid = MID
         self._wanted = self._found = False  # candidates, by the peer and since then
+        self._restarting = False  # our last offer did
+        self._goes_on = False  # the peer's answer did not: it stays with the session that it has
         self._restart = False  # the next offer restarts ICE: it moves, and the peer knows no other way
         self._target: LocalPort | None = None  # where the call is on our side, or its move goes
         self._soft = False  # while its old path works
@@ -111,7 +113,9 @@ class Connectivity:
         if self._agent is None:
             self._make_agent(True, now)
         elif self._restart:
+            self._begin_again(self._agent, True)
             self._agent.restart(now, self._target)
+            self._restarting = True
         self._restart = False
         self._mid = self._mid or MID
         assert self._agent is not None
@@ -130,9 +134,11 @@ class Connectivity:
         if self._agent is None:
             self._make_agent(theirs.lite, now)
         elif self._theirs is not None and theirs.ufrag != self._theirs.ufrag:
+            self._begin_again(self._agent, theirs.lite)
             self._agent.restart(now)
         elif self._agent.undo_restart():
             self._restart = True  # our offer met the peer's and was not taken: the next one restarts anew
+            self._restarting = False
         self._share_port(mux and self._muxes, now)
         return self._attributes()
 
@@ -148,6 +154,9 @@ class Connectivity:
             if not self._agreed:
                 self._agreed = True
                 self._give_up_at = now + PATIENCE
+            if self._restarting:
+                self._goes_on = self._is_of_theirs(theirs)
+            self._restarting = False
             self._theirs = theirs
             self._moves = agent.migration = Extension.MIGRATE in agreement.extensions
             self._share_port(agreement.rtcp_mux, now)
@@ -198,6 +207,12 @@ class Connectivity:
             self._add(self._agent, port, now)
         for port in self._relayed:
             self._add_relayed(port, now)
+
+    def _begin_again(self, agent: IceAgent, controlling: bool) -> None:
+        """A restart. With a peer of before RFC 8445 who offers it is the controlling end (RFC 5245 section 5.2): else
+        it might nominate the path that we leave. Others keep their roles (RFC 8445 section 9)."""
+        if self._theirs is not None and "ice2" not in self._theirs.options:
+            agent.set_controlling(controlling)
 
     def _share_port(self, shares: bool, now: float) -> None:
         """Whether RTCP comes beside RTP. An offer has candidates for both as long as that is not known (RFC 5761
@@ -455,6 +470,8 @@ class Connectivity:
     def _arrange(self, agent: IceAgent, now: float) -> None:
         """Media follows the agent's choice: at once where it is proven or our own hard move. Our own soft one waits
         for its proof; where the peer says that it is, or its media comes from, is tried."""
+        if self._goes_on:
+            self._choose(agent, now)
         reports = agent.selected_of(2) if agent.components > 1 else None
         self._paths.select_rtcp(reports if reports is not None and agent.proven(reports) else None)
         selected, active = agent.selected, self._paths.active
@@ -473,6 +490,15 @@ class Connectivity:
             self._paths.received(selected.port, now)
         if active is not None and self._duplicates:
             self.duplication.switched(active, selected, now)
+
+    def _choose(self, agent: IceAgent, now: float) -> None:
+        """The peer answers our checks and does not nominate (baresip 1.0): where we have moved is where we are."""
+        target = self._target
+        for component, port in enumerate((target, rtcp_port(target)) if target in self._ports else (), 1):
+            current = agent.selected_of(component)
+            proven = next((path for path in agent.paths_of(component) if path.port == port), None)
+            if proven is not None and (current is None or current.port != port):
+                agent.choose(proven, now)
 
 
 def _is_other_way(path: Path, active: Path) -> bool:

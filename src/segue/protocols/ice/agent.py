@@ -228,6 +228,15 @@ class IceAgent(AgentView):
         self._tend(now)
         return True
 
+    def choose(self, path: Path, now: float) -> None:
+        """Data leaves on this path if it is proven: our end has moved, and the peer goes on with its old session, in
+        which it will nominate nothing more."""
+        known = self._state.paths.table.get(path)
+        if known is not None and known.proven:
+            self._state.selection(known.component).select(known, now)
+            self._conclusion.settle(known.component, now)
+            self._tend(now)
+
     def check(self, path: Path, now: float) -> None:
         """A check on this path, soon."""
         known = self._state.known(path)

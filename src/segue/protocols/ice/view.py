@@ -80,8 +80,11 @@ class AgentView:
     @property
     def paths(self) -> tuple[Path, ...]:
         """Proven paths of component 1: the selected one first, then those that were heard last."""
-        current = self._state.selection(1).current
-        proven = self._state.paths.proven(1)
+        return self.paths_of(1)
+
+    def paths_of(self, component: int) -> tuple[Path, ...]:
+        current = self._state.selection(component).current
+        proven = self._state.paths.proven(component)
         proven.sort(key=lambda known: (known is not current, -known.heard))
         return tuple(known.path for known in proven)
 
