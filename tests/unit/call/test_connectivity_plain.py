@@ -1,4 +1,4 @@
-"""A call with a peer that speaks ICE and no more: two ports, an old standard's roles, a session that goes on, lite."""
+"""A call with a peer that speaks plain ICE: two ports, an old standard's roles, a session that goes on, lite."""
 
 from __future__ import annotations
 
@@ -22,18 +22,20 @@ STEP = 0.01
 
 
 class Call:
-    """Ours, and the agent of a peer at THERE; everything arrives after 10 ms. `restarts`: the peer does with us."""
+    """Ours, and the agent of a peer at THERE; everything arrives after 10 ms. `peer_calls`: the first offer is its,
+    and it wins every conflict of roles. `restarts`: it does with us, and offers and answers as of RFC 5245."""
 
     def __init__(
-        self, *, mux: bool = False, restarts: bool = True, controlling: bool = False, lite: bool = False
+        self, *, mux: bool = False, restarts: bool = True, peer_calls: bool = False, lite: bool = False
     ) -> None:
         self.now = 0.0
         self.paths = MediaPaths(WLAN)
         self.ours = Connectivity(
             self.paths, SeededEntropy("ours"), enabled=True, migration=True, duplicates=True
         )
-        self.peer = IceAgent(controlling=controlling, entropy=SeededEntropy("peer"), now=0.0, components=2)
-        self.mux, self.restarts, self.lite = mux, restarts, lite
+        self.peer = IceAgent(controlling=peer_calls, entropy=SeededEntropy("peer"), now=0.0, components=2)
+        self.peer._state.tie_breaker = (1 << 64) - 1 if peer_calls else 0
+        self.mux, self.restarts, self.lite, self.peer_calls = mux, restarts, lite, peer_calls
         self.ours.opened(WLAN, 0.0)
         self.peer.add_port(THERE, 0.0)
         if not mux:
@@ -41,11 +43,17 @@ class Call:
         self.first: IceDescription | None = None
 
     def agree(self) -> tuple[Attribute, ...]:
-        """Our offer and the peer's answer."""
-        offer = self.ours.offer(self.now)
+        """Our offer and the peer's answer, or the other way round."""
+        first = self.first is None
+        if first and self.peer_calls:
+            theirs = replace(self.peer.description, options=frozenset())
+            offer = self.ours.answer(theirs, "audio", self.now, mux=self.mux)
+        else:
+            offer = self.ours.offer(self.now)
         assert self.ours._agent is not None
         said = self.ours._agent.description
         if self.first is not None and self.restarts:
+            self.peer.set_controlling(False)  # RFC 5245 section 5.2
             self.peer.restart(self.now)
         if self.first is None or self.restarts:
             self.peer.set_remote(said, self.now)
@@ -122,16 +130,18 @@ def test_rtcp_of_a_peer_with_two_ports_takes_a_path_of_its_own() -> None:
     assert call.paths.rtcp == Path(*rtcp_port(CELL), rtcp_port(THERE).address)
 
 
-@pytest.mark.parametrize("controlling", [True, False])
+@pytest.mark.parametrize("peer_calls", [True, False])
 @pytest.mark.parametrize("restarts", [True, False])
-def test_a_soft_move_ends_where_it_went(controlling: bool, restarts: bool) -> None:
+def test_a_soft_move_ends_where_it_went(peer_calls: bool, restarts: bool) -> None:
     """Also when the peer is of RFC 5245, or nominates nothing more since it goes on with its first session."""
-    call = Call(controlling=controlling, restarts=restarts)
+    call = Call(peer_calls=peer_calls, restarts=restarts)
     call.agree()
     call.run(1)
     assert call.paths.active == Path(*WLAN, THERE.address)
     call.move()
     assert call.paths.active == Path(*CELL, THERE.address)
+    assert call.ours._agent is not None
+    assert call.ours._agent.controlling is (restarts or not peer_calls)
 
 
 def test_a_lite_peer_is_moved_to_by_us() -> None:
