@@ -37,7 +37,16 @@ def _attacked_call(folder: Path, options: RunOptions, seconds: float) -> list[At
         resolvers.mkdir()
         network.start_attachment_agent("mn", families=str(options.family), resolvers=str(resolvers))
         network.attach("mn", "wlan0", "office")
-        attacks = start_attacks(network, folder, seconds=seconds - 2.5, total=400, delay=0.3, checks=True)
+        attacks = start_attacks(
+            network,
+            folder,
+            seconds=seconds - 2.5,
+            total=400,
+            delay=0.3,
+            checks=True,
+            beginning=100,
+            relays=True,
+        )
         phones = {host: LabPhone(network, office, host, folder, options) for host in ("mn", "cn")}
         phones["cn"].start("answer", "--once", "--answer-after", 0.1)
         phones["cn"].wait_for("registered")
@@ -53,7 +62,7 @@ def _attacked_call(folder: Path, options: RunOptions, seconds: float) -> list[At
 
 
 def test_no_attack_on_a_protected_call_succeeds(tmp_path: Path) -> None:
-    results = _attacked_call(tmp_path, RunOptions(family=6, signalling="tls"), 7.0)
+    results = _attacked_call(tmp_path, RunOptions(family=6, signalling="tls"), 10.0)
     print(*results, sep="\n")
     assert sum(result.tried for result in results) >= 350
     assert {result.kind: result.accepted for result in results} == dict.fromkeys(PROTECTED, 0)

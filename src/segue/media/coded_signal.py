@@ -17,7 +17,17 @@ from segue.base.coded_signal import BANDS, BASE, BLOCK, OVERLOAD, PERIOD, coded_
 from segue.base.frame import Samples
 from segue.base.resample import resample
 
-__all__ = ["BLOCK", "PERIOD", "Heard", "analyse", "coded_signal", "outages", "repeated_ms", "unheard_ms"]
+__all__ = [
+    "BLOCK",
+    "PERIOD",
+    "Heard",
+    "analyse",
+    "coded_signal",
+    "heard_long_after",
+    "outages",
+    "repeated_ms",
+    "unheard_ms",
+]
 
 ANALYSIS_RATE = 8000  # Hz
 WINDOW = 200  # samples: 25 ms, so that several windows lie inside one block
@@ -36,6 +46,9 @@ JUMP_COST = 25.0  # windows, at most: what must be won by believing that the tal
 REACH = 24  # runs back that a run may follow on
 RECENT = 100  # blocks: what was heard so long ago and is heard again is a repetition, and no accident
 
+LONG_AFTER = 3.0  # seconds: neither concealment nor a longer delay
+LEAST_ROW = 3  # blocks; one may be an accident
+
 
 class Heard(NamedTuple):
     """One block found in a recording."""
@@ -49,6 +62,24 @@ def analyse(recording: Samples, rate: int) -> list[Heard]:
     """Which blocks a recording (int16, mono) contains, and where, in the order of the recording."""
     numbers = _recognise(resample(recording, rate, ANALYSIS_RATE))
     return _continued(_runs(numbers))
+
+
+def heard_long_after(recording: Samples, rate: int) -> int:
+    """Blocks that a recording has again more than LONG_AFTER seconds later, LEAST_ROW in a row at least. `analyse`
+    does not follow on such. What comes about a period later is the talker's own repetition."""
+    runs = _runs(_recognise(resample(recording, rate, ANALYSIS_RATE)))
+    first: dict[int, float] = {}
+    count, row, before = 0, 0, -2
+    for number, begin, last in runs:
+        position = (begin + last) / 2 * HOP
+        later = (position - first.setdefault(number, position)) % (PERIOD * BLOCK)
+        if LONG_AFTER < later < PERIOD * BLOCK - LONG_AFTER and number != before:
+            row = row + 1 if number == (before + 1) % PERIOD else 1
+            count += LEAST_ROW if row == LEAST_ROW else row > LEAST_ROW
+        elif number != before:
+            row = 0
+        before = number
+    return count
 
 
 def _recognise(samples: Samples) -> NDArray[np.int64]:

@@ -31,10 +31,18 @@ from segue.lab.attacks.attacker import (
     Phase,
     spread,
 )
+from segue.lab.attacks.during_moves import (
+    OLD_ENOUGH,
+    RELAYED_CHECK,
+    REPLAYED_BEGINNING,
+    RUN,
+    DuringMoves,
+)
 from segue.lab.attacks.eavesdropper import as_attack, eavesdrop, likeness, speech_share
 from segue.lab.attacks.forgeries import (
     ATTACKER,
     FORGING_PORT,
+    RELAYING_PORT,
     REPLAYING_PORT,
     ToneVoice,
     Udp,
@@ -232,7 +240,7 @@ def test_the_rtcp_bye_names_the_source() -> None:
 def test_all_packets_of_a_walk_are_shared_out() -> None:
     counts = spread(1000, sip_over_udp=True, checks=True)
     assert sum(counts.values()) == 1000
-    assert set(counts) == set(KINDS)
+    assert set(counts) == set(KINDS) - {RELAYED_CHECK, REPLAYED_BEGINNING}  # those are for each move
 
 
 # The verdict
@@ -477,3 +485,78 @@ def test_checks_are_forged_and_replayed_from_where_the_attacker_listens_and_his_
     assert answered is not None and answered.destination == "198.18.4.10"
     response = parse_stun(answered.payload)
     assert response.kind is Class.SUCCESS and not response.verify(Secret(b"password"))
+
+
+# During moves
+
+MOVER, STAYS = "198.18.1.100", "198.18.4.10"
+UPLINK = Udp(ROUTER, PHONE, MOVER, 4000, STAYS, 5000, b"")
+DOWNLINK = Udp(ROUTER, PHONE, STAYS, 5000, MOVER, 4000, b"")
+
+
+def _moving(beginning: int = 0, relays: bool = False) -> Attacker:
+    tap = Wiretap({"mn-wlan0": "mn", "cn-wlan0": "cn"})
+    moves = DuringMoves(tap, beginning, relays)
+    attacker = Attacker(tap, [Phase(0.0, {})], True, SeededEntropy(1), now=0.0, moves=moves)
+    for far_end, datagram in (("mn-wlan0", DOWNLINK), ("cn-wlan0", UPLINK)):
+        octets = _media(0, np.zeros(160, np.int16))
+        assert attacker.receive(far_end, True, datagram._replace(payload=octets).to_bytes(), 0.1) == []
+    return attacker
+
+
+def test_a_check_from_a_new_address_is_relayed_ahead_and_behind() -> None:
+    attacker = _moving(relays=True)
+    check = UPLINK._replace(source="198.18.3.7", payload=genuine_check(True))
+    ahead = attacker.receive("mn-wlan0", False, check.to_bytes(), 5.0)
+    behind = attacker.receive("cn-wlan0", True, check.to_bytes(), 5.02)
+    for (made,), how in ((ahead, "ahead"), (behind, "behind")):
+        packet = parse_frame(made.frame)
+        assert packet is not None and packet.payload == check.payload
+        assert packet[:4] == (ATTACKER[4], RELAYING_PORT, STAYS, 5000)
+        assert (made.far_end, made.record["kind"], made.record["how"]) == ("cn-wlan0", RELAYED_CHECK, how)
+    fresh = UPLINK._replace(payload=genuine_check(True))
+    assert attacker.receive("mn-wlan0", False, fresh.to_bytes(), 6.0) == []  # from where it is anyway
+    assert not attacker.finished  # the next move may come
+
+
+def test_the_beginning_of_a_call_comes_again_by_the_new_path_and_from_elsewhere() -> None:
+    attacker = _moving(beginning=3 * RUN)
+    genuine = [_media(number, np.zeros(160, np.int16)) for number in range(1, 3 * RUN)]
+    for number, octets in enumerate(genuine, 1):
+        frame = UPLINK._replace(payload=octets).to_bytes()
+        attacker.receive("cn-wlan0", True, frame, 0.1 + 0.02 * number)
+    assert attacker.due(6.0) == []  # nobody has moved
+    moved = UPLINK._replace(source="198.18.3.7", payload=_media(300, np.zeros(160, np.int16)))
+    attacker.receive("cn-wlan0", True, moved.to_bytes(), 0.1 + OLD_ENOUGH + 2.0)
+    runs = [attacker.due(6.2), attacker.due(6.21), attacker.due(6.3), attacker.due(6.4), attacker.due(6.5)]
+    assert [len(run) for run in runs] == [RUN, 0, RUN, RUN, 0]
+    packets = [packet for run in runs for each in run if (packet := parse_frame(each.frame)) is not None]
+    assert [packet.payload for packet in packets[1:]] == genuine
+    assert {packet.source for packet in packets} == {"198.18.3.7", ATTACKER[4]}
+    assert all(each.record["kind"] == REPLAYED_BEGINNING for run in runs for each in run)
+
+
+@pytest.mark.parametrize(("later", "copied", "accepted"), [(0.4, False, 0), (1.5, False, 1), (1.5, True, 0)])
+def test_who_has_media_alone_a_second_after_a_relayed_check_has_won(
+    tmp_path: Path, later: float, copied: bool, accepted: int
+) -> None:
+    check, media = genuine_check(True), _media(0, np.zeros(160, np.int16))
+    to_him = FROM_PHONE._replace(destination=ATTACKER[6], destination_port=RELAYING_PORT, payload=media)
+    frames = [(5.0, True, TO_PHONE._replace(payload=check)), (5.0 + later, False, to_him)]
+    if copied:
+        frames.append((5.0 + later, False, FROM_PHONE._replace(payload=media)))
+    _case(tmp_path, [_line(RELAYED_CHECK, 5.0, check)], frames)
+    (result,) = judge(tmp_path)
+    assert result[:3] == (RELAYED_CHECK, 1, accepted)
+    assert "1 media packets went to the attacker" in result.evidence
+
+
+def test_a_beginning_that_is_heard_again_is_a_replay_accepted(tmp_path: Path) -> None:
+    octets = bytes([0x80, 8]) + bytes(20)
+    frames = [(9.0, True, TO_PHONE._replace(payload=octets))]
+    _case(tmp_path, [_line(REPLAYED_BEGINNING, 9.0, octets)] * 20, frames)
+    signal = coded_signal(0, 250, 8000)
+    _record(tmp_path / "cn.wav", signal[:64_000], signal[:3200], signal[64_000:])
+    assert judge(tmp_path)[0].accepted == pytest.approx(20, abs=2)
+    _record(tmp_path / "cn.wav", signal)
+    assert judge(tmp_path)[0].accepted == 0

@@ -12,6 +12,7 @@ from segue.media.coded_signal import (
     PERIOD,
     analyse,
     coded_signal,
+    heard_long_after,
     outages,
     repeated_ms,
     unheard_ms,
@@ -232,3 +233,19 @@ def test_any_two_numbers_differ_in_three_tones_at_least() -> None:
         other = (chosen != chosen[number]).sum(axis=1)
         other[number] = 6
         assert other.min() >= 3
+
+
+@pytest.mark.parametrize("age", [100, 240])
+def test_what_comes_again_after_many_seconds_is_counted_and_the_period_is_not(age: int) -> None:
+    signal = coded_signal(0, 300, 8000)
+    old = signal[(250 - age) * 320 : (260 - age) * 320]
+    again = np.concatenate((signal[: 250 * 320], old, signal[260 * 320 :]))
+    assert heard_long_after(again, 8000) == 10
+    assert heard_long_after(signal, 8000) == 0
+    assert heard_long_after(coded_signal(0, PERIOD + 200, 8000), 8000) == 0
+
+
+def test_three_seconds_that_nobody_waited_for_are_no_repetition() -> None:
+    signal = coded_signal(0, 100, 8000)
+    again = np.concatenate((signal[: 60 * 320], signal[10 * 320 :]))
+    assert heard_long_after(again, 8000) == 0

@@ -68,10 +68,14 @@ def start_attacks(
     on_media: bool = True,
     delay: float = 0.0,
     seed: int = 0,
+    beginning: int = 0,
+    relays: bool = False,
 ) -> Attacks:
     """Attack the phones of `hosts`, from all their far ends. Returns when the attacker reads the wires: start it
     before the call, so that he knows its signalling. He begins `delay` seconds after media has come to every phone
     (`on_media` False: after now) and goes on for `seconds`. `phases` instead of `total` for a plan of one's own.
+    Whenever an end moves, besides: so many packets of the call's `beginning` are replayed to each phone, and with
+    `relays` its checks are copied from the attacker's address; then he goes on until he is stopped.
     Raises LocalError for more than 20,000 packets, and when he does not start."""
     chosen = list(phases) or [Phase(seconds, spread(total, sip_over_udp, checks))]
     wanted = sum(sum(phase.counts.values()) for phase in chosen)
@@ -85,6 +89,9 @@ def start_attacks(
         "on_media": on_media,
         "delay": delay,
         "seed": seed,
+        "at_moves": relays or beginning > 0,
+        "beginning": beginning,
+        "relays": relays,
     }
     file, log = folder / "attack_plan.json", folder / LOG
     file.write_text(json.dumps(plan, indent=1))

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from segue.base.address import Address
 from segue.base.entropy import Entropy, fraction
+from segue.lab.attacks.during_moves import RELAYED_CHECK, REPLAYED_BEGINNING, DuringMoves
 from segue.lab.attacks.forgeries import (
     ATTACKER,
     ATTACKER_PORT,
@@ -39,7 +40,7 @@ BYE, CANCEL, REINVITE, REPLAYED_SIP = "forged_bye", "forged_cancel", "forged_rei
 FORGED_CHECK, REPLAYED_CHECK = "forged_check", "replayed_check"
 KINDS = (
     *(FORGED_MEDIA, REPLAYED_MEDIA, RTCP_BYE, BYE, CANCEL, REINVITE, REPLAYED_SIP),
-    *(FORGED_CHECK, REPLAYED_CHECK),
+    *(FORGED_CHECK, REPLAYED_CHECK, RELAYED_CHECK, REPLAYED_BEGINNING),
 )
 
 RUN, REPLAY_RUN = 25, 10  # packets; a decoder with a memory needs some to come to a new sound
@@ -47,6 +48,7 @@ JUST_AHEAD = 0.010  # seconds after a genuine packet, 10 ms before the next one
 YOUNGEST, OLDEST = 0.05, 2.0  # seconds of age of what is replayed
 PATIENCE = 15.0  # seconds after the plan's end for what had no chance before: phones that start slowly
 MOST = 20_000  # packets of one plan
+MOST_AT_MOVES = 100_000  # packets besides it
 _METHODS = {BYE: "BYE", CANCEL: "CANCEL", REINVITE: "INVITE"}
 
 
@@ -77,7 +79,7 @@ class _Due:
 
 class Attacker:
     """`receive` every genuine frame, send what `due` gives. `secure`: whether the media is SRTP. `on_media`: the plan
-    begins when media has come to every phone; else at `now`."""
+    begins when media has come to every phone; else at `now`. `moves`: what he does besides when an end moves."""
 
     def __init__(
         self,
@@ -88,8 +90,10 @@ class Attacker:
         now: float,
         on_media: bool = False,
         delay: float = 0.0,
+        moves: DuringMoves | None = None,
     ) -> None:
         self._tap = tap
+        self._moves = moves
         self._secure = secure
         self._entropy = entropy
         self._voices: dict[tuple[str, int], ToneVoice] = {}
@@ -144,6 +148,7 @@ class Attacker:
     def finished(self) -> bool:
         return (
             self.ends_at is not None
+            and self._moves is None
             and not self._plan
             and not self._forging
             and not any(self._to_forge.values())
@@ -151,6 +156,8 @@ class Attacker:
 
     def deadline(self) -> float | None:
         times = [queue[0][0] for queue in (self._plan, self._forging) if queue]
+        if self._moves is not None and (at := self._moves.deadline()) is not None:
+            times.append(at)
         return min(times, default=None)
 
     # In
@@ -164,7 +171,13 @@ class Attacker:
             self._to_forge[target.host] -= 1
             self._order += 1
             heapq.heappush(self._forging, (now + JUST_AHEAD, self._order, target.host, target.rtp.sequence))
-        return self._acknowledge() + self._answer_checks()
+        if self._moves is None:
+            self._tap.new_checks.clear()
+            return self._acknowledge() + self._answer_checks()
+        if target is not None:
+            self._moves.media_came(target, now)
+        relayed = [self._injection(*piece) for piece in self._moves.relayed()]
+        return relayed + self._acknowledge() + self._answer_checks()
 
     # Out
 
@@ -176,6 +189,8 @@ class Attacker:
         while self._plan and self._plan[0][0] <= now:
             _, _, due = heapq.heappop(self._plan)
             made += self._act(due, now)
+        if self._moves is not None:
+            made += [self._injection(*piece) for piece in self._moves.due(now)]
         return made
 
     def _act(self, due: _Due, now: float) -> list[Injection]:

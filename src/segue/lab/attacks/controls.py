@@ -5,7 +5,9 @@
 - a phone that does not look at SRTP's tags: forged media again;
 - a phone that obeys RTCP, in the clear: RTCP BYE;
 - a phone that rings, over UDP: CANCEL;
-- a phone that believes every connectivity check: forged and replayed ones (where the walk's phones check paths).
+- a phone that believes every connectivity check: forged and replayed ones (where the walk's phones check paths),
+  and when the other end moves, relayed ones;
+- a phone without replay list whose peer moves: the call's beginning (of the coded signal).
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ from segue.lab.modes import MODES
 from segue.lab.networks.links import python_command
 from segue.lab.networks.network import Network, wait_for
 from segue.lab.networks.topology import DOMAIN, OFFICE_TO_CAFE, StationInterface, Topology
-from segue.lab.options import RunOptions
+from segue.lab.options import CODED, RunOptions
 from segue.lab.phones import LabPhone, Office
 from segue.lab.scenario import Progress
 
@@ -69,6 +71,7 @@ class Control:
     overheard: bool = False
     codec: str = ""  # another one than the walk's
     mode: str = "reinvite"
+    before_move: float = 0.0  # seconds from the call's beginning to the caller's move; 0 for none
 
 
 CONTROLS = (
@@ -104,6 +107,17 @@ CHECKS = Control(
     "sdes",
     mode="migrate",
 )
+MOVE = Control(
+    "move",
+    (Phase(0.0, {}),),
+    3.0,
+    ("credulous", "replay"),
+    "tls",
+    "sdes",
+    mode="migrate",
+    before_move=6.0,
+)
+BEGINNING = 60  # packets, which were 4 s old before the move
 LONGEST = 20.0  # seconds of a call
 
 
@@ -113,7 +127,7 @@ def run_controls(
     controls: tuple[Control, ...] = CONTROLS,
     progress: Progress | None = None,
 ) -> list[AttackResult]:
-    """About 25 s. `options`: codec and family are taken from them. Each control leaves its captures and recordings in
+    """About 40 s. `options`: codec and family are taken from them. Each control leaves its captures and recordings in
     a folder of its name. Raises LocalError when a phone does not start."""
     folder.mkdir(parents=True, exist_ok=True)
     given = options or RunOptions()
@@ -128,6 +142,12 @@ def run_controls(
             if progress:
                 progress(f"with the defence off: {control.name}", number, len(controls))
             results += _run(network, office, folder / control.name, base, control)
+    with Network(OFFICE_TO_CAFE, seed=base.seed, folder=folder) as network:
+        office = Office(network, folder / "office")
+        office.start_server()
+        if progress:
+            progress("with the defence off: move", 0, 1)
+        results += _run(network, office, folder / MOVE.name, base, MOVE)
     return _summed(results)
 
 
@@ -152,6 +172,7 @@ def _run(
         codec=control.codec or base.codec,
         mode=control.mode,
     )
+    resolvers = _join(network, folder, options) if control.before_move else ""
     callee = _start_weak(network, office, folder, options, control)
     caller = LabPhone(network, office, "mn", folder, options)
     capture = network.start_capture(folder / "captures", ("mn", "cn"))
@@ -166,12 +187,20 @@ def _run(
             on_media=control.on_media,
             delay=0.3 if control.on_media else 0.0,
             seed=base.seed,
+            beginning=BEGINNING if control.before_move and base.talk == CODED else 0,
+            relays=control.before_move > 0,
         )
-        caller.start("call", f"bob@{DOMAIN}", "--duration", LONGEST)
+        caller.start("call", f"bob@{DOMAIN}", "--duration", LONGEST, resolvers=resolvers)
         if control.on_media:
             caller.wait_for("up")
-        attacks.wait(LONGEST)
-        time.sleep(control.patience)
+        if control.before_move:
+            time.sleep(control.before_move)
+            network.move("mn", "wlan0", "cafe")
+            time.sleep(control.patience)
+            attacks.stop()
+        else:
+            attacks.wait(LONGEST)
+            time.sleep(control.patience)
         until = time.time()
         caller.finish(0.01)
     finally:
@@ -185,6 +214,15 @@ def _run(
         )
         results.append(as_attack(heard, GOT))
     return results
+
+
+def _join(network: Network, folder: Path, options: RunOptions) -> str:
+    """The caller is in the office; where it finds name servers."""
+    resolvers = folder / "resolvers"
+    resolvers.mkdir(exist_ok=True)
+    network.start_attachment_agent("mn", families=str(options.family), resolvers=str(resolvers))
+    network.attach("mn", "wlan0", "office")
+    return str(resolvers)
 
 
 def _start_weak(

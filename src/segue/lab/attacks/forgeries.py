@@ -34,7 +34,7 @@ TONE_HZ = 1900.0
 TONE_DBOV = -6.0
 ATTACKER = {6: "2001:db8:66::66", 4: "198.18.66.66"}  # routed to nobody
 ATTACKER_PORT = 6666
-FORGING_PORT, REPLAYING_PORT = 6667, 6668  # where his connectivity checks come from
+FORGING_PORT, REPLAYING_PORT, RELAYING_PORT = 6667, 6668, 6669  # where his connectivity checks come from
 FAR_AHEAD = 1000  # by which his counters are above the genuine ones
 _STATIC = {0: "PCMU", 8: "PCMA", 9: "G722"}  # RFC 3551 table 4; what is dynamic is taken for Opus
 

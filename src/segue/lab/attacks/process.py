@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from segue.base.errors import LocalError
-from segue.lab.attacks.attacker import Attacker, Injection, Phase
+from segue.lab.attacks.attacker import MOST_AT_MOVES, Attacker, Injection, Phase
+from segue.lab.attacks.during_moves import DuringMoves
 from segue.lab.attacks.wiretap import Wiretap
 from segue.lab.networks.namespaces import inside_lab
 from segue.net.packet_socket import PacketSocket
@@ -41,10 +42,18 @@ class _Hands:
         entropy = SeededEntropy(f"attacks/{plan['seed']}")
         tap = Wiretap(plan["far_ends"])
         now = time.monotonic()
+        moves = DuringMoves(tap, plan["beginning"], plan["relays"]) if plan["at_moves"] else None
         self.attacker = Attacker(
-            tap, phases, plan["secure"], entropy, now, on_media=plan["on_media"], delay=plan["delay"]
+            tap,
+            phases,
+            plan["secure"],
+            entropy,
+            now,
+            on_media=plan["on_media"],
+            delay=plan["delay"],
+            moves=moves,
         )
-        self._most = sum(sum(p.counts.values()) for p in phases)
+        self._most = sum(sum(p.counts.values()) for p in phases) + (MOST_AT_MOVES if moves else 0)
         self._sent = 0
         self.running = True
 

@@ -9,10 +9,11 @@ from segue.lab.attacks.attack import LOG, start_attacks
 from segue.lab.attacks.controls import run_controls
 from segue.lab.attacks.eavesdropper import as_attack, eavesdrop
 from segue.lab.attacks.verdict import RATE, AttackResult, as_json, judge
+from segue.lab.attacks.wiretap import BEGINNING
 from segue.lab.measure.spoken import human_speech
 from segue.lab.modes import MODES
 from segue.lab.networks.network import Network
-from segue.lab.options import RunOptions
+from segue.lab.options import CODED, RunOptions
 from segue.lab.phones import Office
 from segue.lab.scenario import Progress, Scenario
 
@@ -32,6 +33,8 @@ class AttackedScenario(Scenario):
             total=round(self.options.attacked * MORE),
             checks=MODES[self.options.mode].ice,
             seed=self.options.seed,
+            beginning=min(BEGINNING, self.options.attacks) if self.options.talk == CODED else 0,
+            relays=MODES[self.options.mode].ice,
         )
         try:
             super()._call(network, office, resolvers)

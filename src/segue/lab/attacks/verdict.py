@@ -6,8 +6,10 @@
 - forged SIP: a phone answered it with 200, sent media to the attacker's address, or the call ended early;
 - forged RTCP BYE: the call ended early;
 - forged and replayed checks: within a second after one media went to where it came from, and nowhere else. Copies
-of what
-  the other end gets too are told beside.
+  of what the other end gets too are told beside;
+- relayed checks: a second after one media still went to where the copy came from, and nowhere else. Until then a
+  phone cannot always know better;
+- the call's beginning replayed: 20 ms pieces that the recording has again seconds later.
 """
 
 from __future__ import annotations
@@ -37,12 +39,13 @@ from segue.lab.attacks.attacker import (
     REPLAYED_SIP,
     RTCP_BYE,
 )
-from segue.lab.attacks.forgeries import ATTACKER, FORGING_PORT, REPLAYING_PORT, TONE_HZ
+from segue.lab.attacks.during_moves import RELAYED_CHECK, REPLAYED_BEGINNING
+from segue.lab.attacks.forgeries import ATTACKER, FORGING_PORT, RELAYING_PORT, REPLAYING_PORT, TONE_HZ
 from segue.lab.measure import spoken
 from segue.lab.measure.capture import Captured, read_captures
 from segue.lab.measure.measures import is_media
 from segue.lab.measure.packets import UDP, Packet
-from segue.media.coded_signal import BLOCK, PERIOD, Heard, analyse
+from segue.media.coded_signal import BLOCK, PERIOD, Heard, analyse, heard_long_after
 from segue.protocols.sip.message import Response
 from segue.protocols.sip.parser import parse_message
 
@@ -52,7 +55,11 @@ TONE_SHARE = 0.35  # of a window's power that is the tone's where it is heard
 TONE_LEVEL = -16.0  # dBov, at least
 NOISE_LEVEL = -14.0  # dBov: random octets in G.711 have -10, the coded signal has -20
 EARLY = 1.0  # seconds before its time at which a call that ends was ended
-CHECKING_PORTS = {FORGED_CHECK: FORGING_PORT, REPLAYED_CHECK: REPLAYING_PORT}
+CHECKING_PORTS = {
+    FORGED_CHECK: FORGING_PORT,
+    REPLAYED_CHECK: REPLAYING_PORT,
+    RELAYED_CHECK: RELAYING_PORT,
+}
 BELIEVED = 1.0  # seconds after a check in which media that goes astray is its doing
 BLAMED = 2.0  # seconds before a call's end in which what was injected may have ended it
 PIECE_MS = 20.0
@@ -151,7 +158,7 @@ def judge(
         of_kind = [line for line in tried if line["kind"] == kind]
         if not of_kind:
             continue
-        if kind in (FORGED_MEDIA, REPLAYED_MEDIA):
+        if kind in (FORGED_MEDIA, REPLAYED_MEDIA, REPLAYED_BEGINNING):
             results.append(_judge_media(kind, of_kind, heard, speech))
         else:
             results.append(_judge_signalling(kind, of_kind, seen, ended))
@@ -172,6 +179,8 @@ def _judge_media(
         count = sum(line["target"] == host for line in tried)
         if kind == FORGED_MEDIA:
             pieces = round(foreign_ms(heard[host], speech) / PIECE_MS)
+        elif kind == REPLAYED_BEGINNING and speech is None:
+            pieces = round(heard_long_after(*heard[host]) * BLOCK * 1000 / PIECE_MS)
         else:
             pieces = repeated_pieces(heard[host], speech)
         accepted += min(count, pieces)
@@ -216,6 +225,15 @@ def _judge_signalling(
         times = [float(line["time"]) for line in tried]
         accepted = sum(any(at <= lost <= at + BELIEVED for lost in only) for at in times)
         evidence.append(f"{copies} media packets went to the attacker, {len(only)} of them to him alone")
+    if kind == RELAYED_CHECK:
+        copies, only = _led_away(seen, RELAYING_PORT)
+        times = [float(line["time"]) for line in tried]
+        accepted = sum(any(at + BELIEVED < lost <= at + 2 * BELIEVED for lost in only) for at in times)
+        longest = max((lost - max(at for at in times if at <= lost) for lost in only), default=0.0)
+        evidence.append(
+            f"{copies} media packets went to the attacker, {len(only)} of them to him alone, the last of those "
+            f"{1000 * longest:.0f} ms after a check at most"
+        )
     if kind == REINVITE:
         redirected = sum(
             is_media(packet)

@@ -17,6 +17,8 @@ from segue.protocols.sip.parser import MalformedMessage, parse_message
 HISTORY = 250  # media frames kept of each phone
 OLD_PATH = 20  # of those, how many are kept of the path before a move
 DATAGRAMS = 50
+BEGINNING = 1000  # media frames kept of the call's first ones to each phone
+IDLE = 2.0  # seconds: a path that was silent so long is a new one, and those of one soft move are not
 SIP_PORTS = (5060, 5061)
 
 
@@ -29,6 +31,14 @@ class Seen(NamedTuple):
     datagram: Udp
 
 
+class Check(NamedTuple):
+    """A connectivity check that `host` got, or sent (`to_host` False)."""
+
+    host: str
+    to_host: bool
+    seen: Seen
+
+
 @dataclass
 class Target:
     """One phone as the attacker sees it: what the latest packets to it looked like."""
@@ -39,6 +49,9 @@ class Target:
     ticks: int = 160
     history: deque[Seen] = field(default_factory=lambda: deque(maxlen=HISTORY))
     old_path: list[Seen] = field(default_factory=list)
+    beginning: list[Seen] = field(default_factory=list)
+    moves: int = 0  # how often its media came by a path that had carried none for IDLE
+    paths: dict[tuple[object, ...], float] = field(default_factory=dict)  # when each carried media last
     sip: deque[Seen] = field(default_factory=lambda: deque(maxlen=DATAGRAMS))  # datagrams to it
     checks: deque[Seen] = field(default_factory=lambda: deque(maxlen=DATAGRAMS))  # connectivity checks to it
     asks: list[Seen] = field(default_factory=list)  # its own checks to the attacker, not yet answered
@@ -70,6 +83,7 @@ class Wiretap:
         """`far_ends`: the host of each."""
         self._hosts = far_ends
         self.targets = {host: Target(host) for host in far_ends.values()}
+        self.new_checks: list[Check] = []  # between the phones, not yet taken
 
     def receive(self, far_end: str, to_host: bool, frame: bytes, now: float) -> Target | None:
         """A genuine frame. The target when it was media to it."""
@@ -100,15 +114,25 @@ class Wiretap:
             target.old_path = list(target.history)[-OLD_PATH:]
         if last is not None and rtp.ssrc == last.ssrc and rtp.sequence == (last.sequence + 1) & 0xFFFF:
             target.ticks = (rtp.timestamp - last.timestamp) & 0xFFFFFFFF
+        path = tuple(seen.datagram[2:6])
+        if target.paths and seen.time - target.paths.get(path, -IDLE) > IDLE:
+            target.moves += 1
+        target.paths[path] = seen.time
         target.media, target.rtp = seen, rtp
         target.history.append(seen)
+        if len(target.beginning) < BEGINNING:
+            target.beginning.append(seen)
         return target
 
     def _take_check(self, target: Target, to_host: bool, seen: Seen) -> None:
+        if not to_host and seen.datagram.destination in ATTACKER.values():
+            if len(target.asks) < DATAGRAMS:
+                target.asks.append(seen)
+            return
         if to_host:
             target.checks.append(seen)
-        elif seen.datagram.destination in ATTACKER.values() and len(target.asks) < DATAGRAMS:
-            target.asks.append(seen)
+        if len(self.new_checks) < DATAGRAMS:
+            self.new_checks.append(Check(target.host, to_host, seen))
 
     def _take_sip(self, target: Target, to_host: bool, seen: Seen) -> None:
         try:
