@@ -147,6 +147,7 @@ def list_scenarios(as_json: bool) -> None:
     metavar="N",
     help="Packets to forge and replay in each walk.",
 )
+@click.option("--relayed", is_flag=True, help="The attacker relays the movers' checks, too.")
 @click.option(
     "--json",
     "json_file",

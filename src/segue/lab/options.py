@@ -31,7 +31,7 @@ class RunOptions:
     of it), and on weak phones for control. `challenge`: the server lets no nonce serve twice. `speed` in
     m/s; 0: 2, or 4 when there are several rounds. `nat`: "mn:KIND", "cn:KIND", "both:KIND" or two of them with a
     comma; `nat-rebind` has one at "mn" in any case. `family` 0: 4 when there are NATs, else 6. `mover` empty: the
-    scenario's own."""
+    scenario's own. `relayed`: the attacks include relayed checks, which cost a move time."""
 
     scenario: str = "walk"
     mode: str = "migrate"
@@ -58,6 +58,7 @@ class RunOptions:
     nat: str = ""
     mover: str = ""
     speech: str = "continuous"
+    relayed: bool = False
 
     def __post_init__(self) -> None:
         if not self.nat and self.scenario == "nat-rebind":

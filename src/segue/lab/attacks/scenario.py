@@ -34,7 +34,7 @@ class AttackedScenario(Scenario):
             checks=MODES[self.options.mode].ice,
             seed=self.options.seed,
             beginning=min(BEGINNING, self.options.attacks) if self.options.talk == CODED else 0,
-            relays=MODES[self.options.mode].ice,
+            relays=self.options.relayed and MODES[self.options.mode].ice,
         )
         try:
             super()._call(network, office, resolvers)
