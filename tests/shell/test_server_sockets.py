@@ -23,7 +23,7 @@ from segue.protocols.stun.binding import binding_request, mapped_address
 from segue.protocols.stun.message import parse_stun
 from segue.server import server as server_module
 from segue.server.authentication import hashes_of
-from segue.server.config import Listen, ServerConfig
+from segue.server.config import Listen, Policy, ServerConfig
 from segue.server.server import Server
 from segue.server.store import Store
 from segue.testing.certificates import Authority, Certificate, make_ca, make_certificate
@@ -54,6 +54,7 @@ def config(tmp_path: Path, certificate: Certificate) -> ServerConfig:
         database,
         certificate=certificate.certificate_file,
         key=certificate.key_file,
+        policy=Policy(reunion=0.5),
     )
 
 

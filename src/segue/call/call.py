@@ -45,6 +45,7 @@ CAPABILITIES = {
     "Supported": ", ".join(EXTENSIONS),
 }
 RING_LIMIT = 180.0  # seconds that we ring: a caller that is gone may not have been able to say so
+PROOF_PATIENCE = 2.0  # seconds that a soft move which the peer has agreed to waits for a check to be answered
 MOVE_AGAIN = 1.0  # seconds after a move that the peer did not hear of, until it is told again
 
 
@@ -138,6 +139,7 @@ class Call:
         self._challenge: said.Refused | None = None  # the last one of a request of ours
         self._tell_again_at: float | None = None
         self._rings_until: float | None = None
+        self._proof_until: float | None = None  # of a soft move that the peer has agreed to
         session.prepare = setup.prepare
 
     @classmethod
@@ -296,6 +298,7 @@ class Call:
             self._silent_at(),
             self._tell_again_at,
             self._rings_until,
+            self._proof_until,
         )
 
     def expire(self, now: float) -> None:
@@ -307,6 +310,9 @@ class Call:
             self._tell(say.Ended(self.id, "network", f"nothing was heard for {seconds} s", 408))
             self.state = CallState.ENDED
             self.session.hang_up(now, f'SIP;cause=408;text="nothing heard for {seconds} s"')
+        if self._proof_until is not None and self._proof_until <= now:
+            self._proof_until = None
+            self.stay("media does not pass there", now)
         if self._rings_until is not None and self._rings_until <= now:
             self._rings_until = None
             if self.state is CallState.RINGING_IN and not self._accepted:
@@ -341,6 +347,11 @@ class Call:
         while events := self.session.events():
             for event in events:
                 self._take(event, now)
+        if self._proof_until is not None and self._is_proven():
+            self._moved(now)
+        if self.media.connectivity.wants_offer and self.session.state is SessionState.UP:
+            self.media.connectivity.wants_offer = False
+            self.session.reinvite(now)
         if fragment := self.media.connectivity.fragment():
             self.session.send_candidates(fragment, now)
         problem = self.media.keying_problem
@@ -507,12 +518,22 @@ class Call:
             self._tell(say.PeerMoved(self.id, remote))
         self._remote = remote or self._remote
 
+    def _is_proven(self) -> bool:
+        return self.move is not None and self.media.connectivity.may_leave_from(self.move.port)
+
     def _moved(self, now: float) -> None:
-        """The peer has agreed to the new address."""
-        if self.move is not None:
-            self.media.send_from(self.move.port, now)
-            self.media.paths.agreed(self.move.port, now)
-            self._end_move(True, now)
+        """The peer has agreed to the new address. A soft move with ICE waits for its proof: signalling may pass there
+        where media does not."""
+        move = self.move
+        if move is None:
+            return
+        if move.kind == "soft" and not self._is_proven():
+            self._proof_until = now + PROOF_PATIENCE
+            return
+        self._proof_until = None
+        self.media.send_from(move.port, now)
+        self.media.paths.agreed(move.port, now)
+        self._end_move(True, now)
 
     def _reoffer_refused(self, event: said.ReofferRefused, now: float) -> None:
         if not event.moved and self.media.take_back_hold():
@@ -528,7 +549,7 @@ class Call:
             self._tell_again_at = now + MOVE_AGAIN  # there is no way back: the old network is gone
 
     def _end_move(self, ok: bool, now: float, problem: str = "") -> None:
-        move, self.move = self.move, None
+        move, self.move, self._proof_until = self.move, None, None
         if move is not None:
             took = round(now - move.begun_at, 6)
             self._tell(say.MoveEnded(self.id, ok, move.target if ok else move.origin, took, problem))

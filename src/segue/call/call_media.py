@@ -127,7 +127,7 @@ class CallMedia:
     def take_answer(self, body: bytes, now: float) -> MediaAgreement:
         """Raises RemoteError; then all is as before our offer."""
         agreement = self._negotiation.receive_answer(body, now)
-        self._adopt(agreement, len(body), now)
+        self._adopt(agreement, len(body), now, answer=True)
         return agreement
 
     def answer(self, body: bytes, now: float) -> bytes:
@@ -150,7 +150,7 @@ class CallMedia:
             self.paths.send_from(self._listen(port, now))
         agreement = self._negotiation.agreement
         assert agreement is not None
-        self._adopt(agreement, len(body), now)
+        self._adopt(agreement, len(body), now, answer=False)
         return answer
 
     def take_crossed(self, body: bytes, now: float) -> bool:
@@ -210,6 +210,9 @@ class CallMedia:
             return authentic
         if kind is Kind.STUN:
             self.connectivity.receive(datagram, path, now)
+            if self.connectivity.lengthens:
+                self.connectivity.lengthens = False
+                self.session.expect_move(now)
             self._news = True
             return False
         if self._keying is not None and kind in _HANDSHAKES:
@@ -296,6 +299,7 @@ class CallMedia:
         """Listen on every network there is, so that the peer can be told of it and a move finds it ready; let go of
         those that are no more. Without ICE one is enough."""
         if not self.connectivity.wanted:
+            self.paths.keep(())
             return
         hosts = self._ports.hosts()[:PORTS]
         for interface, host in hosts:
@@ -334,8 +338,14 @@ class CallMedia:
 
     def _port_at(self, interface: str, host: str, now: float) -> LocalPort:
         known = (p for p in self.paths.ports if p.interface == interface and p.address.host == host)
-        port = next(known, None) or self._ports.open(interface, host)
-        self.connectivity.opened(port, now)
+        if (port := next(known, None)) is not None:
+            return port
+        port = self._ports.open(interface, host)
+        try:
+            self.connectivity.opened(port, now)
+        except LocalError:
+            self._ports.close(port)
+            raise
         return port
 
     def _listen(self, port: LocalPort, now: float) -> LocalPort:
@@ -396,10 +406,10 @@ class CallMedia:
             self._trace.note("media", "no port in the peer's family", problem=str(error))
             return self._port
 
-    def _adopt(self, agreement: MediaAgreement, octets: int, now: float) -> None:
+    def _adopt(self, agreement: MediaAgreement, octets: int, now: float, *, answer: bool) -> None:
         self._take_keys(now)
         self.session.use(agreement, now)
-        self.connectivity.adopt(agreement, octets, now)
+        self.connectivity.adopt(agreement, octets, now, answer=answer)
 
     def _take_keys(self, now: float) -> None:
         if self._keying is None:

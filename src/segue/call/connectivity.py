@@ -78,6 +78,8 @@ class Connectivity:
         self._migration = migration
         self._duplicates = duplicates
         self._may_duplicate = may_duplicate or (lambda _octets, _now, _interface: True)
+        self.wants_offer = False  # ICE has to restart, and the peer can hear of it by signalling only
+        self.lengthens = False  # the peer has moved to a longer path, and what it sends will soon take that
         self._spare: Path | None = None  # a second way for everything, since the first is bad
         self._stun_servers = stun_servers
         self._trace = trace
@@ -142,14 +144,16 @@ class Connectivity:
         self._share_port(mux and self._muxes, now)
         return self._attributes()
 
-    def adopt(self, agreement: MediaAgreement, octets: int, now: float) -> None:
-        """An offer and its answer hold; the peer's part of them was so many octets."""
+    def adopt(self, agreement: MediaAgreement, octets: int, now: float, *, answer: bool) -> None:
+        """An offer and its answer hold; the peer's part of them, the `answer` or not, was so many octets."""
         theirs = agreement.ice
         agent = self._agent
         self._refused = theirs is None or theirs.mismatch
         if agent is None or theirs is None or theirs.mismatch:
             self._agreed = self._moves = False
-            self._agent, self._trial, self._give_up_at = None, None, None
+            self._agent, self._trial, self._give_up_at, self._spare = None, None, None, None
+            self._restart = False
+            self._paths.select_rtcp(None)
         else:
             if not self._agreed:
                 self._agreed = True
@@ -160,7 +164,7 @@ class Connectivity:
             self._theirs = theirs
             self._moves = agent.migration = Extension.MIGRATE in agreement.extensions
             self._share_port(agreement.rtcp_mux, now)
-            agent.set_remote(theirs, now)
+            agent.set_remote(theirs, now, answer=answer)
         self._go_where_signalled(agreement, octets, now)
         self._take_events(now)
 
@@ -179,6 +183,7 @@ class Connectivity:
                 return
             if selected == active and agent.proven(selected) and self.duplication.is_alive(selected, now):
                 return
+            self._give_up_at = now + PATIENCE  # or it is proven by then
         self._paths.remote_moved(remote, agreement.remote_rtcp or remote)
 
     def crossed(self, agreement: MediaAgreement, ice: IceDescription | None, octets: int, now: float) -> None:
@@ -273,11 +278,11 @@ class Connectivity:
 
     def opened(self, port: LocalPort, now: float) -> None:
         if port not in self._ports:
-            self._target = self._target or port
-            self._ports.append(port)
             if self._agent is not None:
                 self._add(self._agent, port, now)
-                self._take_events(now)
+            self._target = self._target or port
+            self._ports.append(port)
+            self._take_events(now)
 
     def _add(self, agent: IceAgent, port: LocalPort, now: float) -> None:
         """The network that the call is on comes before all others, whatever families they have."""
@@ -290,7 +295,7 @@ class Connectivity:
         agent.add_port(rtcp_port(port), now, component=2, preference=preference)
 
     def closed(self, port: LocalPort, now: float) -> None:
-        self.duplication.forget(port)
+        self._forget_copies(port)
         if port in self._ports:
             self._ports.remove(port)
             if self._agent is not None:
@@ -356,7 +361,12 @@ class Connectivity:
 
     def link_lost(self, port: LocalPort) -> None:
         """Nothing comes or goes there any more."""
+        self._forget_copies(port)
+
+    def _forget_copies(self, port: LocalPort) -> None:
         self.duplication.forget(port)
+        if self._spare is not None and self._spare.port == port:
+            self._spare = None
 
     def move(self, port: LocalPort, now: float, *, soft: bool) -> None:
         """Our end is at `port` from now on; `soft`: as soon as that is proven. A peer that has to be told by
@@ -376,6 +386,10 @@ class Connectivity:
             not soft and self._paths.sending != port
         ):  # nothing is proven yet, or the peer is of another family there
             self._paths.send_from(port)
+
+    def may_leave_from(self, port: LocalPort) -> bool:
+        """Whether media may be put there on the word of signalling: it is proven, or nothing here ever will be."""
+        return not self._agreed or self.is_proven(port)
 
     def is_proven(self, port: LocalPort) -> bool:
         """Whether a path from there is selected and proven."""
@@ -423,9 +437,18 @@ class Connectivity:
         return any(way is not None and way.remote == remote for way in ways)
 
     def _copies(self, trial: Path | None, twin: Path | None, octets: int, now: float) -> Iterable[Path]:
-        if twin is not None and self._may_duplicate(octets, now, twin.interface):
+        if (
+            twin is not None
+            and twin != self._paths.active
+            and self._may_duplicate(octets, now, twin.interface)
+        ):
             yield twin
-        if trial is not None and self._agent is not None and self._agent.may_send(trial, octets):
+        if (
+            trial is not None
+            and trial != twin
+            and self._agent is not None
+            and self._agent.may_send(trial, octets)
+        ):
             yield trial
 
     # The five verbs
@@ -450,9 +473,19 @@ class Connectivity:
             self._take_events(now)
         if self._give_up_at is not None and self._give_up_at <= now:
             self._give_up_at = None
-            if self._agent is not None and self._agent.selected is None:
-                self._trace.note("media", "no check was answered")
-                self._paths.stop()
+            if self._agent is not None:
+                self._give_up(self._agent)
+
+    def _give_up(self, agent: IceAgent) -> None:
+        """What media leaves on has to be proven by now (RFC 7675 section 5.1)."""
+        active, selected = self._paths.active, agent.selected
+        if active is None or agent.proven(active):
+            return
+        if selected is not None and agent.proven(selected):
+            self._paths.select(selected, self._base(selected.port))
+        else:
+            self._trace.note("media", "no check was answered")
+            self._paths.stop()
 
     def _take_events(self, now: float) -> None:
         agent = self._agent
@@ -462,6 +495,9 @@ class Connectivity:
         for event in events:
             if isinstance(event, PathLost | Failed):
                 self._trace.note("media", "path lost", why=event.why)
+                if agent.selected is None and self._agreed:
+                    self._give_up_at = now + PATIENCE
+                    self._restart = self.wants_offer = not self._moves
             elif isinstance(event, CandidateFound | Gathered):
                 self._found = True
         if events or self._trial is not None:
@@ -484,6 +520,9 @@ class Connectivity:
             self._trial = None if ours else selected
             return
         self._give_up_at = None
+        if active is not None and not ours:
+            old, new = agent.round_trip(active), agent.round_trip(selected)
+            self.lengthens = old is not None and new is not None and new > old
         self._paths.select(selected, self._base(selected.port))
         if ours:
             # Proof is as good as media, whose first copies may go on to come by the old path.

@@ -61,7 +61,7 @@ class Call:
             self.peer._state.newest.remote = said  # it checks our new name and password, and begins nothing
         answer = replace(self.peer.description, options=frozenset(), lite=self.lite)
         self.first = self.first or answer
-        self.ours.adopt(self._agreement(answer), 1000, self.now)
+        self.ours.adopt(self._agreement(answer), 1000, self.now, answer=True)
         return offer
 
     def _agreement(self, answer: IceDescription) -> MediaAgreement:

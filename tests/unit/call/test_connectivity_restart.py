@@ -53,7 +53,7 @@ def test_an_answer_repeats_the_credentials_that_hold() -> None:
     )
     call.opened(WLAN, 0.0)
     first = ufrag(call.offer(0.0))
-    call.adopt(agreement(), 1000, 0.1)
+    call.adopt(agreement(), 1000, 0.1, answer=True)
     for _ in range(100):
         call.transmits()
     agent = call._agent
@@ -78,7 +78,7 @@ def test_a_candidate_that_is_found_after_the_offer_is_checked_by_the_peer() -> N
     assert offer[0] == Attribute("mid", "audio") and caller._agent is not None
     said = caller._agent.description
     assert callee.answer(said, "audio", 0.1)[0] == Attribute("mid", "audio")
-    callee.adopt(replace(agreement(), ice=said, remote=HERE, remote_rtcp=HERE), 1000, 0.1)
+    callee.adopt(replace(agreement(), ice=said, remote=HERE, remote_rtcp=HERE), 1000, 0.1, answer=False)
     assert not caller.fragment(), "nothing new"
     caller.opened(CELL, 0.2)
     callee.take_fragment(caller.fragment(), 0.3)

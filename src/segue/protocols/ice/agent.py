@@ -118,13 +118,18 @@ class IceAgent(AgentView):
             self._exchange.lose(known, "its port is gone", now)
         self._tend(now)
 
-    def set_remote(self, description: IceDescription, now: float) -> None:
+    def set_remote(self, description: IceDescription, now: float, *, answer: bool = False) -> None:
         """From an offer or answer. Other credentials than before are a restart by the peer, which we join (RFC
-        8445 section 9) if `restart` has not been called for the description we answer with."""
+        8445 section 9) if `restart` has not been called for the description we answer with; in an `answer` to the
+        same offer of ours they are another fork's, which knows us by what we offered."""
         state = self._state
         known = state.newest.remote
         if known is not None and (known.ufrag, known.password) != (description.ufrag, description.password):
-            self.restart(now)
+            if answer:
+                state.generations[:] = [state.new_generation(state.newest.credentials)]
+                self._conclusion.role_switched()
+            else:
+                self.restart(now)
         generation = state.newest
         generation.remote = description
         state.pacing = max(state.pacing, min(description.pacing, _SLOWEST))

@@ -36,6 +36,7 @@ class Conclusion:
                 continue
             valid = generation.check_list.valid(component)
             if not valid:
+                generation.nominating.pop(component, None)  # it begins anew with the next one
                 continue
             since = generation.nominating.setdefault(component, now)
             if not generation.check_list.better_open(valid[0]) or now >= since + NOMINATION_PATIENCE:
@@ -97,10 +98,14 @@ class Conclusion:
         generation = self._state.active()
         if generation is None:
             return self._retire_at
+        components = () if generation.failed else self.components(generation)
         waiting = [
             since + NOMINATION_PATIENCE
             for component, since in generation.nominating.items()
-            if component not in generation.complete and component not in self._nominees
+            if component in components
+            and component not in generation.complete
+            and component not in self._nominees
+            and generation.check_list.valid(component)
         ]
         patience = None if generation.failed or self.is_complete(generation) else generation.patience
         return earliest(self._retire_at, patience, *waiting)

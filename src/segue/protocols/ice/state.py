@@ -63,8 +63,10 @@ class State:
     def draw_tie_breaker(self) -> None:
         self.tie_breaker = int.from_bytes(self.entropy.octets(TIE_BREAKER), "big")
 
-    def new_generation(self) -> Generation:
-        return Generation(IceCredentials.draw(self.entropy), CheckList(self.controlling, PAIRS))
+    def new_generation(self, credentials: IceCredentials | None = None) -> Generation:
+        """With these credentials of ours, or others than before."""
+        drawn = credentials or IceCredentials.draw(self.entropy)
+        return Generation(drawn, CheckList(self.controlling, PAIRS))
 
     def switch_role(self, controlling: bool) -> None:
         """RFC 8445 section 7.3.1.1: priorities of pairs follow by themselves."""
