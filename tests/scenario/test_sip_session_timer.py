@@ -136,7 +136,9 @@ def test_a_refresh_that_crosses_a_move(apart: float, mover: str, soft: bool, upd
     assert alice.up and bob.up and not wire.sent("BYE")
 
 
-def street(alter: Callable[[str, bytes], bytes] | None = None, interval: int = 90, ice: bool = True) -> Street:
+def street(
+    alter: Callable[[str, bytes], bytes] | None = None, interval: int = 90, ice: bool = True
+) -> Street:
     configs = [phone_config(name, ice=ice) for name in ("alice", "bob")]
     first, second = (replace(c, account=replace(c.account, session_interval=interval)) for c in configs)
     s = Street(first, second)
