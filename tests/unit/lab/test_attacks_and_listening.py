@@ -544,7 +544,7 @@ def test_who_has_media_alone_a_second_after_a_relayed_check_has_won(
     to_him = FROM_PHONE._replace(destination=ATTACKER[6], destination_port=RELAYING_PORT, payload=media)
     frames = [(5.0, True, TO_PHONE._replace(payload=check)), (5.0 + later, False, to_him)]
     if copied:
-        frames.append((5.0 + later, False, FROM_PHONE._replace(payload=media)))
+        frames.append((5.1 + later, True, FROM_PHONE._replace(payload=media)))
     _case(tmp_path, [_line(RELAYED_CHECK, 5.0, check)], frames)
     (result,) = judge(tmp_path)
     assert result[:3] == (RELAYED_CHECK, 1, accepted)

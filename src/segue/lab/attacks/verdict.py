@@ -226,7 +226,7 @@ def _judge_signalling(
         accepted = sum(any(at <= lost <= at + BELIEVED for lost in only) for at in times)
         evidence.append(f"{copies} media packets went to the attacker, {len(only)} of them to him alone")
     if kind == RELAYED_CHECK:
-        copies, only = _led_away(seen, RELAYING_PORT)
+        copies, only = _led_away(seen, RELAYING_PORT, arrived=True)
         times = [float(line["time"]) for line in tried]
         accepted = sum(any(at + BELIEVED < lost <= at + 2 * BELIEVED for lost in only) for at in times)
         longest = max((lost - max(at for at in times if at <= lost) for lost in only), default=0.0)
@@ -252,12 +252,17 @@ def _judge_signalling(
     )
 
 
-def _led_away(seen: Pieces, port: int) -> tuple[int, list[float]]:
+def _led_away(seen: Pieces, port: int, arrived: bool = False) -> tuple[int, list[float]]:
     """Media packets that left for where the attacker's checks of one kind come from, and when those left that the
-    other end was not sent as well."""
-    sent = [(captured, packet) for captured, packet in seen if not captured.received and is_media(packet)]
-    genuine = {packet.payload for _, packet in sent if packet.destination not in ATTACKER.values()}
-    his = [(c.time, p.payload) for c, p in sent if p.destination_port == port]
+    other end was not sent as well; with `arrived`, that it never got: in a move they are sent to where it was, too.
+    """
+    media = [(captured, packet) for captured, packet in seen if is_media(packet)]
+    genuine = {
+        packet.payload
+        for captured, packet in media
+        if captured.received is arrived and packet.destination not in ATTACKER.values()
+    }
+    his = [(c.time, p.payload) for c, p in media if not c.received and p.destination_port == port]
     return len(his), [time for time, payload in his if payload not in genuine]
 
 
