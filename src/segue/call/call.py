@@ -45,7 +45,7 @@ CAPABILITIES = {
     "Supported": ", ".join(EXTENSIONS),
 }
 RING_LIMIT = 180.0  # seconds that we ring: a caller that is gone may not have been able to say so
-PROOF_PATIENCE = 2.0  # seconds that a soft move which the peer has agreed to waits for a check to be answered
+PROOF_PATIENCE = 3.5  # seconds that a soft move which the peer has agreed to waits for a check to be answered
 MOVE_AGAIN = 1.0  # seconds after a move that the peer did not hear of, until it is told again
 
 

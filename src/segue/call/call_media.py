@@ -363,7 +363,7 @@ class CallMedia:
 
     def send_from(self, port: LocalPort, now: float) -> None:
         """Our media leaves there from the next packet on: the network before is gone, or the peer has agreed."""
-        if not self.connectivity.is_proven(port):
+        if not self.connectivity.leave_from(port):
             self.connectivity.move(port, now, soft=False)
 
     def prove(self, port: LocalPort, now: float) -> None:

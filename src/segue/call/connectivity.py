@@ -98,6 +98,7 @@ class Connectivity:
         self._restart = False  # the next offer restarts ICE: it moves, and the peer knows no other way
         self._target: LocalPort | None = None  # where the call is on our side, or its move goes
         self._soft = False  # while its old path works
+        self._ahead = False  # media leaves there, and a peer that nominates has yet to see that
         self._trial: Path | None = None  # selected, and not proven
         self._give_up_at: float | None = None
 
@@ -148,6 +149,7 @@ class Connectivity:
         """An offer and its answer hold; the peer's part of them, the `answer` or not, was so many octets."""
         theirs = agreement.ice
         agent = self._agent
+        self._ahead = False
         self._refused = theirs is None or theirs.mismatch
         if agent is None or theirs is None or theirs.mismatch:
             self._agreed = self._moves = False
@@ -376,7 +378,7 @@ class Connectivity:
         relay = self._relayed.get(active.port) if active is not None else None
         if not soft and relay is not None and relay.follows:
             return
-        self._target, self._soft = port, soft
+        self._target, self._soft, self._ahead = port, soft, False
         if self._agent is not None:
             self._restart = not self._agent.move(port, now) and self._agreed
             if self._agent.components > 1 and port in self._ports:
@@ -388,8 +390,20 @@ class Connectivity:
             self._paths.send_from(port)
 
     def may_leave_from(self, port: LocalPort) -> bool:
-        """Whether media may be put there on the word of signalling: it is proven, or nothing here ever will be."""
-        return not self._agreed or self.is_proven(port)
+        """Whether media may be put there on the word of signalling: a check was answered there, or none ever will."""
+        return not self._agreed or self._proven_from(port) is not None
+
+    def leave_from(self, port: LocalPort) -> bool:
+        """Media leaves there on a path that is proven; the peer may have yet to nominate it. False without one."""
+        path = self._proven_from(port)
+        if path is not None and not self.is_proven(port):
+            self._paths.select(path, self._base(path.port))
+            self._ahead = True
+        return path is not None
+
+    def _proven_from(self, port: LocalPort) -> Path | None:
+        paths = self._agent.paths if self._agent is not None else ()
+        return next((path for path in paths if path.port == port), None)
 
     def is_proven(self, port: LocalPort) -> bool:
         """Whether a path from there is selected and proven."""
@@ -514,6 +528,11 @@ class Connectivity:
         self._trial = None
         if selected is None or selected == active:
             self._trial = agent.suspect
+            return
+        self._ahead = (
+            self._ahead and selected.port != self._target and active is not None and agent.proven(active)
+        )
+        if self._ahead:
             return
         ours = selected.port == self._target and (active is None or active.port != selected.port)
         if not agent.proven(selected) and (self._soft or not ours):
