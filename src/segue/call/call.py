@@ -531,7 +531,7 @@ class Call:
             self._proof_until = now + PROOF_PATIENCE
             return
         self._proof_until = None
-        self.media.send_from(move.port, now)
+        self.media.arrive(move.port, now)
         self.media.paths.agreed(move.port, now)
         self._end_move(True, now)
 

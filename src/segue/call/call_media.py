@@ -363,8 +363,13 @@ class CallMedia:
 
     def send_from(self, port: LocalPort, now: float) -> None:
         """Our media leaves there from the next packet on: the network before is gone, or the peer has agreed."""
-        if not self.connectivity.leave_from(port):
+        if not self.connectivity.is_proven(port):
             self.connectivity.move(port, now, soft=False)
+
+    def arrive(self, port: LocalPort, now: float) -> None:
+        """The peer has agreed that we are there."""
+        if not self.connectivity.leave_from(port):
+            self.send_from(port, now)
 
     def prove(self, port: LocalPort, now: float) -> None:
         """Our media leaves there as soon as that way is proven, where the peer takes a move without signalling."""

@@ -394,8 +394,9 @@ class Connectivity:
         return not self._agreed or self._proven_from(port) is not None
 
     def leave_from(self, port: LocalPort) -> bool:
-        """Media leaves there on a path that is proven; the peer may have yet to nominate it. False without one."""
-        path = self._proven_from(port)
+        """Media leaves there on a path that is proven; the peer, who knows of our move by signalling only, may have
+        yet to nominate it. False without one, and with other peers."""
+        path = self._proven_from(port) if self._agreed and not self._moves else None
         if path is not None and not self.is_proven(port):
             self._paths.select(path, self._base(path.port))
             self._ahead = True
