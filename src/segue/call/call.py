@@ -349,9 +349,6 @@ class Call:
                 self._take(event, now)
         if self._proof_until is not None and self._is_proven():
             self._moved(now)
-        if self.media.connectivity.wants_offer and self.session.state is SessionState.UP:
-            self.media.connectivity.wants_offer = False
-            self.session.reinvite(now)
         if fragment := self.media.connectivity.fragment():
             self.session.send_candidates(fragment, now)
         problem = self.media.keying_problem

@@ -78,7 +78,6 @@ class Connectivity:
         self._migration = migration
         self._duplicates = duplicates
         self._may_duplicate = may_duplicate or (lambda _octets, _now, _interface: True)
-        self.wants_offer = False  # ICE has to restart, and the peer can hear of it by signalling only
         self.lengthens = False  # the peer has moved to a longer path, and what it sends will soon take that
         self._spare: Path | None = None  # a second way for everything, since the first is bad
         self._stun_servers = stun_servers
@@ -512,7 +511,6 @@ class Connectivity:
                 self._trace.note("media", "path lost", why=event.why)
                 if agent.selected is None and self._agreed:
                     self._give_up_at = now + PATIENCE
-                    self._restart = self.wants_offer = not self._moves
             elif isinstance(event, CandidateFound | Gathered):
                 self._found = True
         if events or self._trial is not None:
