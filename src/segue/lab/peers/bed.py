@@ -47,13 +47,14 @@ class Bed:
         family: int = 4,
         codec: str = "PCMA",
         server: str = "segue",
+        mode: str = AS_THEY_COME,
     ) -> None:
         self.folder = folder
         self.transport = transport
         self.family = family
         self.codec = codec
         self.server = server
-        self.options = RunOptions(mode=AS_THEY_COME, signalling=transport, family=family, codec=codec)
+        self.options = RunOptions(mode=mode, signalling=transport, family=family, codec=codec)
         self._ends = contextlib.ExitStack()
 
     def __enter__(self) -> Bed:
