@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from segue.emulator.links import preset
-from segue.lab.modes import AS_THEY_COME
+from segue.lab.modes import AS_THEY_COME, phone_options
 from segue.lab.networks.network import Network
 from segue.lab.networks.topology import DOMAIN, OFFICE_TO_CAFE
 from segue.lab.options import RunOptions
@@ -146,6 +146,7 @@ class Bed:
         typed.write_text(password or self.password("alice"))
         command = segue_command(
             *("call", callee, "--aor", f"sip:alice@{DOMAIN}"),
+            *phone_options(self.options.mode, self.options.speech),
             *("--password-file", typed, "--ca", self.office.ca),
             *("--transport", self.transport, "--keying", self.options.agreed_keying, "--family", self.family),
             *("--audio-in", "silence", "--audio-out", "null", "--codec", self.codec),
