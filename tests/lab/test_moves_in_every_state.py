@@ -16,7 +16,7 @@ pytestmark = [
 ]
 peers = pytest.mark.peers
 # Without ICE the INVITE fits a datagram (RFC 3261 section 18.1.1), which these tests are about.
-FITTING = {"mode": "reinvite"}
+FITTING = {"mode": "soft"}
 ASKING = str(Path(__file__).parent / "asking_phone.py")
 
 
