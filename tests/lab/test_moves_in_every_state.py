@@ -318,7 +318,7 @@ def test_what_the_peer_sends_after_the_move_reaches_us(tmp_path: Path, transport
 @pytest.mark.parametrize("transport", [pytest.param("tls", marks=peers), pytest.param("udp", marks=peers)])
 def test_every_socket_is_bound_to_its_interface(tmp_path: Path, transport: str) -> None:
     """While two networks are up, and after the move; media and signalling."""
-    with Pair(tmp_path, transport=transport, start=("wwan0", "umts"), **FITTING) as pair:
+    with Pair(tmp_path, transport=transport, start=("wwan0", "umts")) as pair:
         pair.call()
         before = pair.sockets("mn")
         pair.network.attach("mn", "wlan0", "office")
@@ -330,7 +330,9 @@ def test_every_socket_is_bound_to_its_interface(tmp_path: Path, transport: str) 
         after = pair.sockets("mn")
         pair.hang_up("mn")
     kinds = ["udp"] * (3 if transport == "udp" else 2) + ["tcp"] * (transport != "udp")
-    assert sorted(s.kind for s in before) == sorted(s.kind for s in after) == sorted(kinds)
+    for sockets in (before, after):  # a large INVITE opens a stream beside the datagrams
+        found = sorted(s.kind for s in sockets)
+        assert (found if transport != "udp" else [k for k in found if k == "udp"]) == sorted(kinds)
     assert {s.interface for s in before} == {"wwan0"}
     assert {s.interface for s in during} == {"wwan0", "wlan0"}
     assert {s.interface for s in after} == {"wlan0"}
