@@ -8,8 +8,8 @@ A packet is 20 ms of G.711 under SRTP, 182 octets. Best of several rounds, proce
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from time import process_time
+
+from fastest import cost
 
 from segue.base.address import Address, LocalPort, Path
 from segue.base.secret import Secret
@@ -28,7 +28,6 @@ from segue.protocols.stun.message import Class, StunMessage, parse_stun, success
 from segue.protocols.turn.channel_data import FIRST_CHANNEL, write_channel_data
 from segue.testing.entropy import SeededEntropy
 
-ROUNDS = 7
 PACKET = b"\x80" + bytes(181)
 PATH = Path("wlan0", Address("198.51.100.7", 4000), Address("192.0.2.1", 3478))
 RELAYED, PEER = Address("192.0.2.1", 50000), Address("203.0.113.77", 7000)
@@ -53,17 +52,6 @@ def connected() -> Relays:
     for path, octets in relays.wrap(Path("wlan0", RELAYED, PEER), PACKET, 0.0)[:1]:
         relays.unwrap(path, answered(parse_stun(octets)), 0.0)
     return relays
-
-
-def cost(count: int, work: Callable[[], object]) -> float:
-    """Microseconds of one, in the fastest round."""
-    fastest = float("inf")
-    for _ in range(ROUNDS):
-        begin = process_time()
-        for _ in range(count):
-            work()
-        fastest = min(fastest, process_time() - begin)
-    return fastest / count * 1e6
 
 
 def main() -> None:

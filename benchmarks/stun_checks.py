@@ -9,9 +9,9 @@ request. Best of several rounds, processor time, microseconds each.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from functools import partial
-from time import process_time
+
+from fastest import cost
 
 from segue.base.address import Address
 from segue.base.secret import Secret
@@ -25,7 +25,6 @@ from segue.protocols.stun.attributes import (
 )
 from segue.protocols.stun.message import Class, Method, StunMessage, parse_stun, success_response
 
-ROUNDS = 7
 KEY = Secret("VOkJxbRl1RmTxUk/WvJxBt")
 SOURCES = {
     "IPv4": Address("192.0.2.1", 32853),
@@ -41,17 +40,6 @@ def check() -> StunMessage:
 
 def receive(octets: bytes) -> bool:
     return parse_stun(octets).verify(KEY)
-
-
-def cost(count: int, work: Callable[[], object]) -> float:
-    """Microseconds of one, in the fastest round."""
-    fastest = float("inf")
-    for _ in range(ROUNDS):
-        begin = process_time()
-        for _ in range(count):
-            work()
-        fastest = min(fastest, process_time() - begin)
-    return fastest / count * 1e6
 
 
 def main() -> None:

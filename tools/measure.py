@@ -32,6 +32,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "srtp-packets": ["benchmarks/srtp_packets.py"],
     "stun-checks": ["benchmarks/stun_checks.py"],
     "relayed-packets": ["benchmarks/relayed_packets.py"],
+    "pesq-moves": ["benchmarks/pesq_moves.py"],
     "call-cpu": ["benchmarks/call_cpu.py"],
     "registrar": ["benchmarks/registrar.py"],
     "udp-loopback": ["benchmarks/udp_loopback.py"],

@@ -16,9 +16,10 @@ from segue.lab.phones import LabPhone
 
 pytestmark = pytest.mark.peers("sipp")
 ALICE, BOB, DOMAIN = "sip:alice@example.org", "sip:bob@example.org", "sip:example.org"
-# What sipp is sent has to fit a datagram where it has no streams (RFC 3261 section 18.1.1): without ICE it does.
+# The scripts read header fields by their long names. A request of over 1,300 octets has the short ones (RFC 3261
+# sections 7.3.3 and 18.1.1), and an offer with ICE makes it one; sipp has no ICE to say anything about.
 TRANSPORTS = ["udp", "tcp"]
-QUIET = {"mode": "reinvite"}
+WITHOUT_ICE = {"mode": "reinvite"}
 
 
 def goes_well(sipp: Sipp, script: Script) -> None:
@@ -31,7 +32,7 @@ def ends_well(sipp: Sipp) -> None:
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_registers_and_is_forgotten(transport, tmp_path: Path) -> None:
-    with Bed(tmp_path, transport=transport, **QUIET) as bed:
+    with Bed(tmp_path, transport=transport, **WITHOUT_ICE) as bed:
         script = registers()
         script.request("OPTIONS", DOMAIN)
         script.response(200)
@@ -47,7 +48,7 @@ def test_registers_and_is_forgotten(transport, tmp_path: Path) -> None:
 
 
 def test_a_wrong_password_registers_nothing(tmp_path: Path) -> None:
-    with Bed(tmp_path, transport="udp", **QUIET) as bed:
+    with Bed(tmp_path, transport="udp", **WITHOUT_ICE) as bed:
         script = Script()
         for _ in range(2):
             script.request("REGISTER", DOMAIN)
@@ -87,7 +88,7 @@ def test_calls_holds_resumes_asks_and_hangs_up(transport, tmp_path: Path) -> Non
     script.response(200, "Allow: .*UPDATE")
     script.request("BYE")
     script.response(200)
-    with Bed(tmp_path, transport=transport, **QUIET) as bed:
+    with Bed(tmp_path, transport=transport, **WITHOUT_ICE) as bed:
         ours = bed.answering()
         sipp = bed.sipp()
         sipp.start(script)
@@ -108,7 +109,7 @@ def test_rings_and_is_cancelled(transport, tmp_path: Path) -> None:
     script.response(200)
     script.response(487)
     script.request("ACK")
-    with Bed(tmp_path, transport=transport, **QUIET) as bed:
+    with Bed(tmp_path, transport=transport, **WITHOUT_ICE) as bed:
         ours = bed.answering("--answer-after", 20)
         goes_well(bed.sipp(), script)
         assert ours.wait_for("ended")["by"] == "peer"
@@ -125,7 +126,7 @@ def test_reliable_provisional_responses(tmp_path: Path) -> None:
     script.request("ACK")
     script.request("BYE")
     script.response(200)
-    with Bed(tmp_path, transport="udp", **QUIET) as bed:
+    with Bed(tmp_path, transport="udp", **WITHOUT_ICE) as bed:
         ours = bed.answering("--answer-after", 1)
         goes_well(bed.sipp(), script)
         assert ours.wait_for("ended")["by"] == "peer"
@@ -137,7 +138,7 @@ def test_no_codec_in_common(tmp_path: Path) -> None:
     invites(script)
     script.response(488)
     script.request("ACK")
-    with Bed(tmp_path, transport="udp", **QUIET) as bed:
+    with Bed(tmp_path, transport="udp", **WITHOUT_ICE) as bed:
         ours = bed.answering()
         goes_well(bed.sipp(), script)
         assert count_of(ours, "incoming_call") == 0
@@ -174,7 +175,7 @@ def test_answers_holds_resumes_and_hangs_up(transport, tmp_path: Path) -> None:
     script.response(200, "a=sendrecv")
     script.request("BYE")
     script.response(200)
-    with Bed(tmp_path, transport=transport, **QUIET) as bed:
+    with Bed(tmp_path, transport=transport, **WITHOUT_ICE) as bed:
         ours, sipp = called(bed, script)
         ours.wait_for("up")
         Recording(ours.recording).await_sound()
@@ -193,7 +194,7 @@ def test_is_told_of_a_hard_move(transport, tmp_path: Path) -> None:
     script.awaited("ACK")
     script.awaited("BYE")
     script.respond(200, "OK")
-    with Bed(tmp_path, transport=transport, **QUIET) as bed:
+    with Bed(tmp_path, transport=transport, **WITHOUT_ICE) as bed:
         ours, sipp = called(bed, script)
         ours.wait_for("up")
         Recording(ours.recording).await_sound()
@@ -215,7 +216,7 @@ def test_answers_reliably_and_we_hang_up(transport, tmp_path: Path) -> None:
     script.awaited("ACK")
     script.awaited("BYE")
     script.respond(200, "OK")
-    with Bed(tmp_path, transport=transport, **QUIET) as bed:
+    with Bed(tmp_path, transport=transport, **WITHOUT_ICE) as bed:
         ours, sipp = called(bed, script, "--duration", 2)
         ours.wait_for("early_media")
         ours.wait_for("up")
@@ -233,7 +234,7 @@ def test_is_cancelled(transport, tmp_path: Path) -> None:
     script.respond(200, "OK")
     script.respond(487, "Request Terminated", invite=True)
     script.awaited("ACK")
-    with Bed(tmp_path, transport=transport, **QUIET) as bed:
+    with Bed(tmp_path, transport=transport, **WITHOUT_ICE) as bed:
         ours, sipp = called(bed, script)
         ours.wait_for("ringing")
         bed.end(ours)
@@ -253,7 +254,7 @@ def test_refuses(status, reason, words, tmp_path: Path) -> None:
     script.awaited("INVITE")
     script.respond(status, reason, invite=True)
     script.awaited("ACK")
-    with Bed(tmp_path, transport="udp", **QUIET) as bed:
+    with Bed(tmp_path, transport="udp", **WITHOUT_ICE) as bed:
         sipp = bed.sipp()
         sipp.await_call(script)
         assert bed.said_by_call(BOB) == (1, words)

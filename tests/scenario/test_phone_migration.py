@@ -183,7 +183,7 @@ def test_a_link_that_loses_packets_gets_help_from_another_within_the_budget(per_
     attention = Attention(mn.call)
     connectivity = mn.call.media.connectivity
     budget = DuplicationBudget(frozenset({"wwan0"}), DuplicationLimits(per_call=per_call)).for_call()
-    connectivity._may_duplicate = budget.allows
+    connectivity._duplication._may = budget.allows
     copies = []
     for loss in (0.0, 0.1, 0.0):
         s.wire.loss = loss

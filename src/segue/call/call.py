@@ -18,7 +18,7 @@ from segue.base.trace import NO_TRACE, Trace
 from segue.call import events as say
 from segue.call.call_media import CallMedia, Ports
 from segue.call.config import MediaConfig
-from segue.call.connectivity import MayDuplicate
+from segue.call.duplication import MayDuplicate
 from segue.call.keying import Keying
 from segue.call.registration import Authorize
 from segue.protocols.sip import session_events as said

@@ -16,7 +16,8 @@ from segue.base.machine import earliest
 from segue.base.trace import NO_TRACE, Trace
 from segue.call.agreement import LocalMedia, MediaAgreement
 from segue.call.config import MediaConfig
-from segue.call.connectivity import Connectivity, MayDuplicate
+from segue.call.connectivity import Connectivity
+from segue.call.duplication import MayDuplicate
 from segue.call.extensions import Extension
 from segue.call.keying import PENDING, UNPROTECTED
 from segue.call.media_session import MediaIdentity, MediaSession
@@ -143,6 +144,7 @@ class CallMedia:
         try:
             answer = self._negotiation.receive_offer(body, local, now)
         except RemoteError:
+            self.connectivity.refused(now)
             if port not in self.paths.ports:
                 self._close(port, now)
             raise
@@ -171,6 +173,7 @@ class CallMedia:
         """Our offer was refused."""
         if self._negotiation.offer_is_open:
             self._negotiation.rollback()
+            self.connectivity.taken_back()
 
     def take_back_hold(self) -> bool:
         """Before `rollback`: the peer does not agree to be held, so it hears us again. False when our offer was not

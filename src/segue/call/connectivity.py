@@ -12,33 +12,25 @@ copies a check from elsewhere wins nothing by it, not even for one round trip (d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
 from segue.base.address import Address, LocalPort, Path
 from segue.base.entropy import Entropy
-from segue.base.errors import RemoteError
 from segue.base.ice_description import CandidateType, IceDescription
 from segue.base.machine import earliest
 from segue.base.trace import NO_TRACE, Trace
 from segue.call.agreement import MediaAgreement
-from segue.call.duplication import Duplication
+from segue.call.duplication import Duplication, MayDuplicate
 from segue.call.extensions import Extension
+from segue.call.ice_words import MID, IceWords
 from segue.call.path import MediaPaths, rtcp_port
 from segue.protocols.ice.agent import IceAgent
 from segue.protocols.ice.candidate import HIGHEST_PREFERENCE
 from segue.protocols.ice.events import CandidateFound, Failed, Gathered, PathLost
 from segue.protocols.sdp import Attribute
-from segue.protocols.sdp.ice_attributes import write_ice
-from segue.protocols.sdp.trickle_fragment import news, parse_fragment, write_fragment
 
-MID = "audio"  # of our one stream (RFC 5888)
 PATIENCE = 5.0  # seconds that media leaves for an address which no check has come back from
-
-
-MayDuplicate = Callable[[int, float, str], bool]
-"""Whether a copy of so many octets may leave now by this interface (`mobility.budget`)."""
 
 
 class _Relay(NamedTuple):
@@ -48,6 +40,15 @@ class _Relay(NamedTuple):
     base: LocalPort
     mapped: Address | None
     follows: bool
+
+
+class _Unjudged(NamedTuple):
+    """How things were before the answer to an offer that nobody has judged yet."""
+
+    mid: str
+    first: bool  # there was no agent
+    controlling: bool
+    components: int
 
 
 class Connectivity:
@@ -70,16 +71,13 @@ class Connectivity:
         stun_servers: tuple[Address, ...] = (),
         trace: Trace = NO_TRACE,
     ) -> None:
-        self.duplication = Duplication()
+        self._duplication = Duplication(duplicates, may_duplicate)
         self._paths = paths
         self._entropy = entropy
         self._enabled = enabled
         self._muxes = muxes
         self._migration = migration
-        self._duplicates = duplicates
-        self._may_duplicate = may_duplicate or (lambda _octets, _now, _interface: True)
         self.lengthens = False  # the peer has moved to a longer path, and what it sends will soon take that
-        self._spare: Path | None = None  # a second way for everything, since the first is bad
         self._stun_servers = stun_servers
         self._trace = trace
         self._agent: IceAgent | None = None
@@ -88,10 +86,8 @@ class Connectivity:
         self._agreed = False  # both ends speak ICE
         self._refused = False  # the peer's last word was without it
         self._moves = False  # and take a move without signalling
-        self._theirs: IceDescription | None = None  # the peer's last word
-        self._told: IceDescription | None = None  # ours
-        self._mid = MID
-        self._wanted = self._found = False  # candidates, by the peer and since then
+        self._words = IceWords(trace)
+        self._unjudged: _Unjudged | None = None  # an answer of ours
         self._restarting = False  # our last offer did
         self._goes_on = False  # the peer's answer did not: it stays with the session that it has
         self._restart = False  # the next offer restarts ICE: it moves, and the peer knows no other way
@@ -119,30 +115,55 @@ class Connectivity:
             self._agent.restart(now, self._target)
             self._restarting = True
         self._restart = False
-        self._mid = self._mid or MID
+        self._words.mid = self._words.mid or MID
         assert self._agent is not None
-        return self._attributes(self._agent.remote_candidates)
+        return self._words.tell(self._agent.description, self._agent.remote_candidates)
+
+    def taken_back(self) -> None:
+        """Our offer was refused, or met the peer's: what it would have restarted goes on; the next one restarts."""
+        if self._restarting and self._agent is not None and self._agent.undo_restart():
+            self._restart = True
+        self._restarting = False
 
     def answer(
         self, theirs: IceDescription | None, mid: str, now: float, *, mux: bool = True
     ) -> tuple[Attribute, ...]:
         """What our answer to an offer that says `theirs` says of ICE. `mid`: the offer's, which an answer repeats
-        (RFC 5888 section 9.1). `mux`: it has `a=rtcp-mux`."""
-        self._mid = mid
+        (RFC 5888 section 9.1). `mux`: it has `a=rtcp-mux`. Nobody has judged the offer yet: `refused` undoes this."""
+        agent = self._agent
+        self._unjudged = _Unjudged(
+            self._words.mid,
+            agent is None,
+            agent.controlling if agent else False,
+            agent.components if agent else 0,
+        )
+        self._words.mid = mid
         if not self._enabled or theirs is None:
             return ()
         if theirs.mismatch:
             return (Attribute("ice-mismatch"),)
-        if self._agent is None:
-            self._make_agent(theirs.lite, now)
-        elif self._theirs is not None and theirs.ufrag != self._theirs.ufrag:
-            self._begin_again(self._agent, theirs.lite)
-            self._agent.restart(now)
-        elif self._agent.undo_restart():
-            self._restart = True  # our offer met the peer's and was not taken: the next one restarts anew
-            self._restarting = False
+        self.taken_back()
+        if agent is None:
+            agent = self._make_agent(theirs.lite, now)
+        elif self._words.theirs is not None and not self._words.is_same_session(theirs):
+            self._begin_again(agent, theirs.lite)
+            agent.restart(now)
         self._share_port(mux and self._muxes, now)
-        return self._attributes()
+        return self._words.tell(agent.description)
+
+    def refused(self, now: float) -> None:
+        """The offer that we were about to answer cannot be accepted, and has changed nothing."""
+        before, agent = self._unjudged, self._agent
+        if before is None or agent is None:
+            return
+        self._words.mid = before.mid
+        if before.first:
+            self._agent = None
+            return
+        agent.undo_restart()
+        agent.set_controlling(before.controlling)
+        self._share_port(before.components == 1, now)
+        self._words.tell(agent.description)
 
     def adopt(self, agreement: MediaAgreement, octets: int, now: float, *, answer: bool) -> None:
         """An offer and its answer hold; the peer's part of them, the `answer` or not, was so many octets."""
@@ -152,7 +173,8 @@ class Connectivity:
         self._refused = theirs is None or theirs.mismatch
         if agent is None or theirs is None or theirs.mismatch:
             self._agreed = self._moves = False
-            self._agent, self._trial, self._give_up_at, self._spare = None, None, None, None
+            self._agent, self._trial, self._give_up_at = None, None, None
+            self._duplication.rest()
             self._restart = False
             self._paths.select_rtcp(None)
         else:
@@ -160,9 +182,9 @@ class Connectivity:
                 self._agreed = True
                 self._give_up_at = now + PATIENCE
             if self._restarting:
-                self._goes_on = self._is_of_theirs(theirs)
+                self._goes_on = self._words.is_same_session(theirs)
             self._restarting = False
-            self._theirs = theirs
+            self._words.theirs = theirs
             self._moves = agent.migration = Extension.MIGRATE in agreement.extensions
             self._share_port(agreement.rtcp_mux, now)
             agent.set_remote(theirs, now, answer=answer)
@@ -182,25 +204,22 @@ class Connectivity:
                 if agreement.remote_changed:
                     agent.remote_moved(remote, octets, now)
                 return
-            if selected == active and agent.proven(selected) and self.duplication.is_alive(selected, now):
+            if selected == active and agent.proven(selected) and self._duplication.is_alive(selected, now):
                 return
             self._give_up_at = now + PATIENCE  # or it is proven by then
         self._paths.remote_moved(remote, agreement.remote_rtcp or remote)
 
     def crossed(self, agreement: MediaAgreement, ice: IceDescription | None, octets: int, now: float) -> None:
         """An offer of the peer's met ours and is not answered. Where it says that the peer is counts all the same."""
-        if self._agent is not None and ice is not None and self._is_of_theirs(ice):
+        if self._agent is not None and ice is not None and self._words.is_same_session(ice):
             self._agent.add_remote(ice.candidates, ice.ended, now)
         remote = agreement.remote
         if remote is not None and remote.family == self._paths.sending.address.family:
             self._go_where_signalled(replace(agreement, remote_changed=True), octets, now)
         self._take_events(now)
 
-    def _is_of_theirs(self, ice: IceDescription) -> bool:
-        return self._theirs is not None and self._theirs.ufrag == ice.ufrag
-
-    def _make_agent(self, controlling: bool, now: float) -> None:
-        self._agent = IceAgent(
+    def _make_agent(self, controlling: bool, now: float) -> IceAgent:
+        self._agent = agent = IceAgent(
             controlling=controlling,
             entropy=self._entropy,
             now=now,
@@ -210,14 +229,16 @@ class Connectivity:
             trace=self._trace,
         )
         for port in self._ports:
-            self._add(self._agent, port, now)
+            self._add(agent, port, now)
         for port in self._relayed:
             self._add_relayed(port, now)
+        return agent
 
     def _begin_again(self, agent: IceAgent, controlling: bool) -> None:
         """A restart. With a peer of before RFC 8445 who offers it is the controlling end (RFC 5245 section 5.2): else
         it might nominate the path that we leave. Others keep their roles (RFC 8445 section 9)."""
-        if self._theirs is not None and "ice2" not in self._theirs.options:
+        theirs = self._words.theirs
+        if theirs is not None and "ice2" not in theirs.options:
             agent.set_controlling(controlling)
 
     def _share_port(self, shares: bool, now: float) -> None:
@@ -233,47 +254,22 @@ class Connectivity:
             else:
                 self._add_rtcp(agent, port, now)
 
-    def _attributes(self, remote: tuple[tuple[int, Address], ...] = ()) -> tuple[Attribute, ...]:
-        assert self._agent is not None
-        mid = (Attribute("mid", self._mid),) if self._mid else ()
-        self._told = self._agent.description
-        return mid + write_ice(replace(self._told, remote_candidates=remote))
-
     # Candidates that follow (RFC 8840)
 
     def tell_all(self) -> None:
         """The peer waits to hear what we have."""
-        self._wanted = True
+        self._words.unheard = True
 
     def fragment(self) -> bytes:
-        """What the peer is to be told now: nothing when it knows all."""
-        agent = self._agent
-        if agent is None or not self._mid or not (self._wanted or self._found):
-            return b""
-        self._wanted = self._found = False
-        now = agent.description
-        if self._told is not None and (now.candidates, now.ended) == (
-            self._told.candidates,
-            self._told.ended,
-        ):
-            return b""
-        self._told = now
-        return write_fragment(now, self._mid)
+        """What the peer is to be told by INFO now."""
+        return self._words.fragment(self._agent.description) if self._agent is not None else b""
 
     def take_fragment(self, body: bytes, now: float) -> None:
-        """What the peer has found since its offer or answer. Of another ICE session than this one it is nothing."""
-        try:
-            parts = parse_fragment(body)
-        except RemoteError as error:
-            self._trace.drop("media", "malformed candidates", problem=error.problem)
-            return
-        known, agent = self._theirs, self._agent
-        if agent is None or known is None:
-            return
-        for part in parts:
-            if part.mid in ("", self._mid) and part.ufrag == known.ufrag:
-                agent.add_remote(news(part, known), part.ended, now)
-        self._take_events(now)
+        """What the peer has found since its offer or answer."""
+        if self._agent is not None:
+            for candidates, ended in self._words.read_fragment(body):
+                self._agent.add_remote(candidates, ended, now)
+            self._take_events(now)
 
     # Ports of ours
 
@@ -296,7 +292,7 @@ class Connectivity:
         agent.add_port(rtcp_port(port), now, component=2, preference=preference)
 
     def closed(self, port: LocalPort, now: float) -> None:
-        self._forget_copies(port)
+        self._duplication.forget(port)
         if port in self._ports:
             self._ports.remove(port)
             if self._agent is not None:
@@ -326,7 +322,7 @@ class Connectivity:
 
     def relay_gone(self, port: LocalPort, now: float) -> None:
         """Nothing comes or goes there any more."""
-        self.duplication.forget(port)
+        self._duplication.forget(port)
         if self._relayed.pop(port, None) is not None and self._agent is not None:
             self._agent.remove_port(port, now)
             self._take_events(now)
@@ -359,15 +355,6 @@ class Connectivity:
             related=relay.mapped,
             preference=preference,
         )
-
-    def link_lost(self, port: LocalPort) -> None:
-        """Nothing comes or goes there any more."""
-        self._forget_copies(port)
-
-    def _forget_copies(self, port: LocalPort) -> None:
-        self.duplication.forget(port)
-        if self._spare is not None and self._spare.port == port:
-            self._spare = None
 
     def move(self, port: LocalPort, now: float, *, soft: bool) -> None:
         """Our end is at `port` from now on; `soft`: as soon as that is proven. A peer that has to be told by
@@ -416,7 +403,7 @@ class Connectivity:
     def received(self, path: Path, octets: int, now: float) -> bool:
         """Authentic media of this size came by `path`. Whether there is something to send because of that: a check,
         when it came from somewhere new."""
-        self.duplication.received(path, now)
+        self._duplication.received(path, now)
         return self._agreed and self._agent is not None and self._agent.received_media(path, octets, now)
 
     def ways(self, octets: int, now: float) -> tuple[Path, ...]:
@@ -424,19 +411,27 @@ class Connectivity:
         active, trial = self._paths.active, self._trial
         if active is None:
             return ()
-        twin = (self.duplication.way(now) if self.duplication.twin is not None else None) or self._spare
+        twin = self._duplication.way(active, octets, now)
         if trial is None and twin is None:
             return (active,)
-        return (active, *self._copies(trial, twin, octets, now))
+        copies = [] if twin is None else [twin]
+        if (
+            trial is not None
+            and trial != twin
+            and self._agent is not None
+            and self._agent.may_send(trial, octets)
+        ):
+            copies.append(trial)
+        return (active, *copies)
 
     def care(self, *, bad: bool) -> None:
         """Whether the link is so bad that everything had better go two ways; to be said again and again, since ways
         come and go."""
         agent, active = self._agent, self._paths.active
-        self._spare = None
-        if bad and self._duplicates and self._moves and agent is not None and active is not None:
-            others = (path for path in agent.paths if _is_other_way(path, active))
-            self._spare = next(others, None)
+        if bad and self._moves and agent is not None and active is not None:
+            self._duplication.help(active, agent.paths)
+        else:
+            self._duplication.rest()
 
     def late_ways(self, octets: int, now: float) -> tuple[Path, ...]:
         """The same for what was held up: what a peer under proof has missed waits for credit, and goes nowhere
@@ -449,21 +444,6 @@ class Connectivity:
         """Whether something leaves for there; RTCP has an address of its own where it is not beside our media."""
         ways = (self._paths.active, self._paths.rtcp, self._trial)
         return any(way is not None and way.remote == remote for way in ways)
-
-    def _copies(self, trial: Path | None, twin: Path | None, octets: int, now: float) -> Iterable[Path]:
-        if (
-            twin is not None
-            and twin != self._paths.active
-            and self._may_duplicate(octets, now, twin.interface)
-        ):
-            yield twin
-        if (
-            trial is not None
-            and trial != twin
-            and self._agent is not None
-            and self._agent.may_send(trial, octets)
-        ):
-            yield trial
 
     # The five verbs
 
@@ -512,7 +492,7 @@ class Connectivity:
                 if agent.selected is None and self._agreed:
                     self._give_up_at = now + PATIENCE
             elif isinstance(event, CandidateFound | Gathered):
-                self._found = True
+                self._words.unheard = True
         if events or self._trial is not None:
             self._arrange(agent, now)
 
@@ -545,8 +525,8 @@ class Connectivity:
         if ours:
             # Proof is as good as media, whose first copies may go on to come by the old path.
             self._paths.received(selected.port, now)
-        if active is not None and self._duplicates:
-            self.duplication.switched(active, selected, now)
+        if active is not None:
+            self._duplication.switched(active, selected, now)
 
     def _choose(self, agent: IceAgent, now: float) -> None:
         """The peer answers our checks and does not nominate (baresip 1.0): where we have moved is where we are."""
@@ -556,8 +536,3 @@ class Connectivity:
             proven = next((path for path in agent.paths_of(component) if path.port == port), None)
             if proven is not None and (current is None or current.port != port):
                 agent.choose(proven, now)
-
-
-def _is_other_way(path: Path, active: Path) -> bool:
-    """Over another network at one end at least."""
-    return path.port != active.port or path.remote.host != active.remote.host

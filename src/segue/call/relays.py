@@ -225,10 +225,6 @@ class Relays:
         """Whether something behind this base survives its end, if it gets another one."""
         return any(allocation.follows for allocation in self._behind(base))
 
-    def base_of(self, port: LocalPort) -> LocalPort | None:
-        allocation = self._by_port.get(port)
-        return allocation.base if allocation is not None else None
-
     def wrap(self, path: Path, octets: bytes, now: float) -> list[tuple[Path, bytes]]:
         """What leaves for the server when `octets` leave by a relayed path; the first may be a request that has to
         come before."""
@@ -238,10 +234,6 @@ class Relays:
             return []
         allocation.client.send(path.remote, octets, now)
         return allocation.client.transmits()
-
-    def is_server(self, path: Path) -> bool:
-        """Whether what comes by this path is to be unwrapped."""
-        return path in self._allocations
 
     def unwrap(self, path: Path, octets: bytes, now: float) -> tuple[Path, bytes] | None:
         """What came from a server: a peer's datagram on the relayed path that it came by, or None when it was for us.

@@ -88,3 +88,27 @@ def test_a_candidate_that_is_found_after_the_offer_is_checked_by_the_peer() -> N
         callee.expire(0.3 + tick / 10)
         checked |= {path.remote for path, _ in callee.transmits()}
     assert NEW in checked
+
+
+def test_an_offer_that_cannot_be_accepted_restarts_nothing() -> None:
+    call = Connectivity(MediaPaths(WLAN), SeededEntropy(), enabled=True, migration=True, duplicates=True)
+    call.opened(WLAN, 0.0)
+    first = ufrag(call.offer(0.0))
+    call.adopt(agreement(), 1000, 0.1, answer=True)
+    agent = call._agent
+    assert agent is not None
+    before = agent.controlling, agent.components
+    answered = call.answer(replace(THEIRS, ufrag="another"), "other", 1.0, mux=False)
+    assert ufrag(answered) != first
+    call.refused(1.0)
+    assert (agent.controlling, agent.components) == before
+    again = call.offer(1.1)
+    assert ufrag(again) == first and Attribute("mid", "audio") in again
+
+
+def test_a_first_offer_that_cannot_be_accepted_leaves_nothing() -> None:
+    call = Connectivity(MediaPaths(WLAN), SeededEntropy(), enabled=True, migration=True, duplicates=True)
+    call.opened(WLAN, 0.0)
+    assert call.answer(THEIRS, "audio", 0.1)
+    call.refused(0.1)
+    assert call._agent is None and call.transmits() == []

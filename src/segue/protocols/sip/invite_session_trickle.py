@@ -27,13 +27,6 @@ class TrickleSide(MoveSide):
         self._candidates = body
         self._proceed(now)
 
-    @property
-    def peer_trickles(self) -> bool:
-        """Whether the peer has said that it takes candidates after its answer: a later offer need not wait for
-        them (RFC 8840 section 5.3)."""
-        leg = self._modifiable()
-        return leg is not None and leg.trickles
-
     def _proceed(self, now: float) -> None:
         super()._proceed(now)
         if not self.trickles or self.state is SessionState.ENDED:
